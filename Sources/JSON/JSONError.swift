@@ -1,0 +1,69 @@
+/// Why a text is no acceptable JSON, and at which byte.
+public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
+    public enum Reason: Sendable, Equatable {
+        /// `found` is nil when the text ended there.
+        case expected(String, found: UInt8?)
+        case byteOrderMark
+        case invalidUTF8
+        case controlCharacter(UInt8)
+        case invalidEscape
+        case loneSurrogate
+        case leadingZero
+        case duplicateKey(String)
+        case tooDeep(limit: Int)
+        case tooLarge(limit: Int)
+        /// RFC 8785 only: the number is beyond a finite double.
+        case numberOutOfRange
+        /// RFC 8785 only: the string holds U+0000.
+        case nullCharacter
+    }
+
+    public let reason: Reason
+    /// Counted from 0.
+    public let offset: Int
+
+    public init(_ reason: Reason, at offset: Int) {
+        self.reason = reason
+        self.offset = offset
+    }
+
+    public var description: String { "\(reason) at byte \(offset)" }
+
+    /// Line and column, both counted from 1, the column in bytes. `bytes` is the text that was refused.
+    public func position(in bytes: [UInt8]) -> (line: Int, column: Int) {
+        var line = 1
+        var lineStart = 0
+        let end = min(offset, bytes.count)
+        for index in 0..<end where bytes[index] == Byte.newline {
+            line += 1
+            lineStart = index + 1
+        }
+        return (line, end - lineStart + 1)
+    }
+}
+
+extension JSONError.Reason: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .expected(let expected, nil): "expected \(expected), found the end of the text"
+        case .expected(let expected, let byte?): "expected \(expected), found \(Self.name(of: byte))"
+        case .byteOrderMark: "a byte order mark is not allowed"
+        case .invalidUTF8: "invalid UTF-8"
+        case .controlCharacter(let byte): "a control character must be escaped in a string, found \(Self.name(of: byte))"
+        case .invalidEscape: "invalid escape; allowed are \\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\u with four hex digits"
+        case .loneSurrogate: "a \\u surrogate without its other half"
+        case .leadingZero: "a number must not start with a superfluous 0"
+        case .duplicateKey(let key): "the key \"\(String(key.unicodeScalars.prefix(64)))\" appears twice in one object"
+        case .tooDeep(let limit): "nested deeper than \(limit) levels"
+        case .tooLarge(let limit): "larger than \(limit) bytes"
+        case .numberOutOfRange: "the number is beyond the range of a double"
+        case .nullCharacter: "the string holds the character U+0000"
+        }
+    }
+
+    private static func name(of byte: UInt8) -> String {
+        if byte > 0x20, byte < 0x7F { return "'\(Character(Unicode.Scalar(byte)))'" }
+        let hex = String(byte, radix: 16, uppercase: true)
+        return "byte 0x" + (hex.count == 1 ? "0" : "") + hex
+    }
+}
