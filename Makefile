@@ -1,0 +1,27 @@
+# What each target does is in scripts/, which can be run without make as well.
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check bench stop clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Install what is missing, build, and serve on port 3000 with private Postgres and Redis
+	@scripts/run.sh
+
+demo: ## One run with tools on this machine, against the gateway of `make run`
+	@scripts/demo.sh
+
+test: ## All tests, against throwaway servers (FILTER=name for some of them)
+	@scripts/test.sh
+
+check: ## Format, layers, warnings as errors, shell scripts
+	@scripts/check.sh
+
+bench: ## Load tests in release mode
+	@scripts/bench.sh
+
+stop: ## End a `make run` from another terminal
+	@scripts/stop.sh
+
+clean: ## Remove builds; .hsafa, with data and keys, stays
+	@rm -rf .build Benchmarks/.build

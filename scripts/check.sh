@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# `make check`: everything about the sources that needs no server.
+#
+# Warnings are errors by `.treatAllWarnings(as: .error)` in Package.swift: it holds for our targets alone, in every
+# build, so no warning can hide in a build that was done before and prints nothing.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$ROOT"
+
+# shellcheck disable=SC2317 # called by the trap
+on_exit() { :; }
+trap_exit
+install_missing build
+require_swift
+
+folders=(Sources Tests)
+[[ ! -d Benchmarks/Sources ]] || folders+=(Benchmarks/Sources)
+say "Format"
+run_child swift format lint --strict --parallel --recursive Package.swift "${folders[@]}"
+
+say "Build, warnings as errors; each target imports only what it declares"
+grep -q 'treatAllWarnings(as: \.error)' Package.swift || die "Package.swift no longer makes warnings errors: treatAllWarnings(as: .error)"
+swift_build --build-tests --explicit-target-dependency-import-check error
+
+if command -v shellcheck >/dev/null; then
+    say "Shell scripts"
+    shellcheck -x -P SCRIPTDIR scripts/*.sh docker/*.sh .ci/run
+fi
+if command -v yamllint >/dev/null; then
+    say "YAML"
+    yaml=()
+    for file in docker-compose.yml openapi.yaml policies/*.yaml; do
+        [[ ! -e $file ]] || yaml+=("$file")
+    done
+    yamllint --strict -d '{extends: relaxed, rules: {line-length: disable}}' "${yaml[@]}"
+fi
+say "All is well"

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# `make test`: builds the tests, then runs them against throwaway servers, which are stopped whatever happens.
+#
+#   FILTER=RunMachine          only the tests whose name matches
+#   SWIFT_TEST_FLAGS="…"       more flags for swift test
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$ROOT"
+
+# shellcheck disable=SC2317 # called by the trap
+on_exit() { stop_throwaway_servers; }
+trap_exit
+
+install_missing build postgres redis curl
+require_swift
+say "Building the tests"
+swift_build --build-tests
+
+say "Starting throwaway servers"
+start_throwaway_servers off
+create_roles hsafa_test
+superuser_psql postgres -c 'CREATE DATABASE drivertests'
+
+# Postgres' and Redis' own tests use the superuser; everything above them the two roles of a deployment.
+TEST_DATABASE_URL=$(postgres_url postgres drivertests)
+TEST_SUPERUSER_URL=$(postgres_url postgres hsafa_test)
+TEST_OWNER_URL=$(postgres_url hsafa_owner hsafa_test)
+TEST_APP_URL=$(postgres_url hsafa_app hsafa_test)
+TEST_REDIS_URL=$(redis_url)
+TEST_PG_BIN=$PG_BIN
+TEST_BIN=$(swift_bin_path -c debug)
+export TEST_DATABASE_URL TEST_SUPERUSER_URL TEST_OWNER_URL TEST_APP_URL TEST_REDIS_URL TEST_PG_BIN TEST_BIN
+
+flags=(--skip-build)
+[[ -z ${FILTER:-} ]] || flags+=(--filter "$FILTER")
+say "Testing"
+# shellcheck disable=SC2086 # several flags in one variable
+run_child swift test ${SWIFT_BUILD_FLAGS:-} "${flags[@]}" ${SWIFT_TEST_FLAGS:-}
