@@ -1,0 +1,20 @@
+/// What a key may do. An operation names the one scope it needs.
+public enum Scope: String, Sendable, CaseIterable, Hashable {
+    case agentsRead = "agents:read"
+    case agentsWrite = "agents:write"
+    case runsRead = "runs:read"
+    case runsWrite = "runs:write"
+    case runsCancel = "runs:cancel"
+    case toolsRespond = "tools:respond"
+    case approvalsWrite = "approvals:write"
+    case devicesRead = "devices:read"
+    case devicesWrite = "devices:write"
+    case secretsRead = "secrets:read"
+    case secretsWrite = "secrets:write"
+    case keysRead = "keys:read"
+    case keysWrite = "keys:write"
+    case policiesRead = "policies:read"
+    case policiesWrite = "policies:write"
+    case auditRead = "audit:read"
+    case usageRead = "usage:read"
+}
