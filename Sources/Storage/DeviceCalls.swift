@@ -1,0 +1,148 @@
+public import Domain
+public import JSON
+public import Postgres
+
+/// A call that waits for a device, and one device that could be asked; a call without a device online has none.
+public struct DispatchCandidate: Sendable {
+    public struct Device: Sendable {
+        public let deviceID: DeviceID
+        public let sessionID: DeviceSessionID
+        public let replicaID: ReplicaID
+        public let allowedTools: [String]?
+        /// Calls that it was asked and has not answered.
+        public let openCalls: Int
+        public let connectedAt: Timestamp
+    }
+
+    public let runID: RunID
+    public let callID: CallID
+    public let tool: String
+    public let agentName: String
+    public let deadlineAt: Timestamp
+    public let device: Device?
+}
+
+/// A call as it goes to its device.
+public struct DeviceCall: Sendable {
+    public let runID: RunID
+    public let callID: CallID
+    public let tool: String
+    public let arguments: RawJSON
+    public let deadlineAt: Timestamp
+    /// Counts from 1.
+    public let attempt: Int
+
+    public init(runID: RunID, callID: CallID, tool: String, arguments: RawJSON, deadlineAt: Timestamp, attempt: Int) {
+        self.runID = runID
+        self.callID = callID
+        self.tool = tool
+        self.arguments = arguments
+        self.deadlineAt = deadlineAt
+        self.attempt = attempt
+    }
+}
+
+extension TenantDatabase {
+    /// For each of these calls that still waits, the devices that could be asked: active, online, claiming the tool and fitting the
+    /// selector; at most `maxDeviceCandidates` a call, of more a random choice.
+    public func dispatchCandidates(_ calls: [CallID], onlineSeconds: Double) async throws(PostgresError) -> [DispatchCandidate] {
+        try await query(
+            """
+            SELECT c.run_id, c.call_id, c.tool, r.agent_name, c.deadline_at, d.device_id, d.session_id, d.replica_id, d.allowed_tools,
+                (SELECT count(*) FROM hsafa.tool_calls o
+                 WHERE o.tenant_id = \(tenantID) AND o.device_id = d.device_id AND o.status = 'dispatched'),
+                d.connected_at
+            FROM hsafa.tool_calls c
+            JOIN hsafa.runs r ON r.tenant_id = \(tenantID) AND r.run_id = c.run_id
+            LEFT JOIN LATERAL (
+                SELECT m.device_id, s.session_id, s.replica_id, m.allowed_tools, s.connected_at
+                FROM (
+                    SELECT x.* FROM hsafa.devices x
+                    WHERE x.tenant_id = \(tenantID) AND x.device_id = (c.device_selector->>'id')::uuid
+                    UNION ALL
+                    SELECT x.* FROM hsafa.devices x
+                    WHERE x.tenant_id = \(tenantID) AND NOT c.device_selector ? 'id' AND x.device_key = c.device_selector->>'key'
+                    UNION ALL
+                    SELECT x.* FROM hsafa.devices x
+                    WHERE x.tenant_id = \(tenantID) AND NOT c.device_selector ?| ARRAY['id', 'key']
+                      AND x.labels @> (c.device_selector->'labels')
+                ) m
+                JOIN hsafa.device_sessions s ON s.tenant_id = \(tenantID) AND s.device_id = m.device_id
+                WHERE m.status = 'active' AND c.tool = ANY(m.tool_names)
+                  AND (NOT c.device_selector ? 'key' OR m.device_key = c.device_selector->>'key')
+                  AND m.labels @> coalesce(c.device_selector->'labels', '{}')
+                  AND s.disconnected_at IS NULL AND s.last_heartbeat_at > now() - make_interval(secs => \(onlineSeconds))
+                ORDER BY random() LIMIT \(Limits.maxDeviceCandidates)
+            ) d ON true
+            WHERE c.tenant_id = \(tenantID) AND c.call_id = ANY(\(calls)) AND c.status = 'requested' AND c.target = 'device'
+              AND c.deadline_at > now()
+            """
+        ).mapRows(Self.candidate)
+    }
+
+    private static func candidate(_ row: PostgresRow) throws(PostgresError) -> DispatchCandidate {
+        var device: DispatchCandidate.Device?
+        if let id = try row.decode(5, as: DeviceID?.self) {
+            device = DispatchCandidate.Device(
+                deviceID: id, sessionID: try row.decode(6), replicaID: try row.decode(7), allowedTools: try row.decode(8),
+                openCalls: try row.decode(9), connectedAt: try row.decode(10))
+        }
+        return DispatchCandidate(
+            runID: try row.decode(0), callID: try row.decode(1), tool: try row.decode(2), agentName: try row.decode(3),
+            deadlineAt: try row.decode(4), device: device)
+    }
+
+    /// Calls that wait and could go to this device, oldest first.
+    public func callsWaiting(for device: DeviceID, limit: Int) async throws(PostgresError) -> [CallID] {
+        try await query(
+            """
+            SELECT c.call_id FROM hsafa.tool_calls c JOIN hsafa.devices d ON d.tenant_id = \(tenantID) AND d.device_id = \(device)
+            WHERE c.tenant_id = \(tenantID) AND c.status = 'requested' AND c.target = 'device' AND c.deadline_at > now()
+              AND d.status = 'active' AND c.tool = ANY(d.tool_names)
+              AND (NOT c.device_selector ? 'id' OR c.device_selector->>'id' = d.device_id::text)
+              AND (NOT c.device_selector ? 'key' OR c.device_selector->>'key' = d.device_key)
+              AND d.labels @> coalesce(c.device_selector->'labels', '{}')
+            ORDER BY c.created_at LIMIT \(limit)
+            """
+        ).mapRows { row throws(PostgresError) in try row.decode(0) }
+    }
+
+    /// Takes open calls of a device for another delivery and counts the attempt; those in `except` were sent by this session.
+    /// A row that is being decided at this moment is passed over: it is about to have its outcome.
+    public func callsToRepeat(for device: DeviceID, except: [CallID], limit: Int) async throws(PostgresError) -> [DeviceCall] {
+        try await query(
+            """
+            WITH due AS (
+                SELECT c.run_id, c.call_id FROM hsafa.tool_calls c
+                WHERE c.tenant_id = \(tenantID) AND c.device_id = \(device) AND c.status = 'dispatched' AND c.deadline_at > now()
+                  AND c.call_id <> ALL(\(except))
+                ORDER BY c.created_at LIMIT \(limit) FOR NO KEY UPDATE SKIP LOCKED
+            )
+            UPDATE hsafa.tool_calls c SET attempts = c.attempts + 1 FROM due
+            WHERE c.tenant_id = \(tenantID) AND c.run_id = due.run_id AND c.call_id = due.call_id
+            RETURNING c.run_id, c.call_id, c.tool, c.args, c.deadline_at, c.attempts
+            """, lane: .alone
+        ).mapRows { row throws(PostgresError) in
+            DeviceCall(
+                runID: try row.decode(0), callID: try row.decode(1), tool: try row.decode(2), arguments: try row.decode(3),
+                deadlineAt: try row.decode(4), attempt: try row.decode(5))
+        }
+    }
+
+    /// The run of a call that this device was asked; nil for any other call.
+    public func run(ofCall call: CallID, askedOf device: DeviceID) async throws(PostgresError) -> RunID? {
+        try await query(
+            "SELECT run_id FROM hsafa.tool_calls WHERE tenant_id = \(tenantID) AND call_id = \(call) AND device_id = \(device)"
+        ).first.map { row throws(PostgresError) in try row.decode(0) }
+    }
+
+    /// Calls that this device was asked and has not answered.
+    public func openCalls(of device: DeviceID, limit: Int) async throws(PostgresError) -> [(runID: RunID, callID: CallID)] {
+        try await query(
+            """
+            SELECT run_id, call_id FROM hsafa.tool_calls
+            WHERE tenant_id = \(tenantID) AND device_id = \(device) AND status = 'dispatched' LIMIT \(limit)
+            """
+        ).mapRows { row throws(PostgresError) in (try row.decode(0), try row.decode(1)) }
+    }
+}

@@ -1,0 +1,121 @@
+public import Domain
+import FoundationEssentials
+import JSON
+public import Postgres
+
+public struct TransitionAnswer: Sendable {
+    public enum Verdict: String, Sendable {
+        case applied, conflict, fenced
+        case notFound = "not_found"
+        case pastDeadline = "past_deadline"
+    }
+
+    public let verdict: Verdict
+    /// The seq of the last event that was written; 0 unless applied.
+    public let lastSeq: Int64
+    /// Who holds the run's lease and should hear of what was written.
+    public let leaseOwner: ReplicaID?
+}
+
+extension TenantDatabase {
+    /// Appends events that change nothing but the log, after `after`. nil is a conflict: someone else has written; read and decide again.
+    public func append(
+        _ events: [NewRunEvent], to run: RunID, after: Int64, claim: Int32, at time: Timestamp
+    ) async throws(PostgresError) -> Int64? {
+        let rows = try await query(
+            """
+            SELECT hsafa.append_events(\(tenantID), \(run), \(after), \(claim), \(events.map(\.type.rawValue)), \(events.map(\.data.string)), \(time))
+            """)
+        return try rows.first?.decode(0, as: Int64?.self) ?? nil
+    }
+
+    /// Writes all of a decision or nothing of it. `claim` is the worker's; nil for those who write from outside.
+    public func transition(
+        _ transition: RunTransition, of run: RunID, after: Int64, claim: Int32?, at time: Timestamp
+    ) async throws(PostgresError) -> TransitionAnswer {
+        let calls = transition.newCalls
+        let outcomes = transition.outcomes
+        let rows = try await query(
+            """
+            SELECT answer, last_seq, lease_owner FROM hsafa.transition_run(
+                \(tenantID), \(run), \(after), \(claim), \(transition.events.map(\.type.rawValue)), \(transition.events.map(\.data.string)),
+                \(time), \(transition.status?.rawValue), \(transition.resumeReason), \((transition.usage?.inputTokens).map(Int64.init)),
+                \((transition.usage?.outputTokens).map(Int64.init)), \(transition.error?.code), \(transition.error?.message),
+                \(calls.map(\.callID)), \(calls.map(\.providerCallID)), \(calls.map(\.tool)), \(calls.map(\.target.rawValue)),
+                \(calls.map(\.arguments.string)), \(calls.map { $0.device?.json.string }), \(calls.map { Int32($0.timeoutSeconds) }),
+                \(outcomes.map(\.callID)), \(outcomes.map(\.outcome.status.rawValue)), \(outcomes.map(\.outcome.source.rawValue)),
+                \(outcomes.map { $0.outcome.result?.string }), \(outcomes.map { $0.outcome.error?.json.string }),
+                \(transition.dispatches.map(\.callID)), \(transition.dispatches.map(\.deviceID)))
+            """, lane: .alone)
+        guard let row = rows.first else { throw PostgresError(.decoding, "transition_run gave no row") }
+        return TransitionAnswer(
+            verdict: try row.decodeCase(0), lastSeq: try row.decode(1, as: Int64?.self) ?? 0, leaseOwner: try row.decode(2))
+    }
+
+    /// The fold of a run's log, deltas left out but counted; nil when there is no such run.
+    public func fold(_ run: RunID) async throws -> RunState? {
+        var state = RunState()
+        _ = try await refold(&state, of: run)
+        return state.lastSeq == 0 ? nil : state
+    }
+
+    /// Reads on from what `state` has seen, and returns the events that it was given (deltas excepted). Everything comes from one
+    /// statement, so state and `lastSeq` fit together.
+    public func refold(_ state: inout RunState, of run: RunID) async throws -> [RunEvent] {
+        let rows = try await query(
+            """
+            (SELECT seq, type, data, ts, claim_number FROM hsafa.run_events
+             WHERE tenant_id = \(tenantID) AND run_id = \(run) AND seq > \(state.lastSeq)
+               AND type NOT IN ('assistant.delta', 'reasoning.delta') ORDER BY seq)
+            UNION ALL
+            (SELECT seq, type, '{}'::json, ts, claim_number FROM hsafa.run_events
+             WHERE tenant_id = \(tenantID) AND run_id = \(run) ORDER BY seq DESC LIMIT 1)
+            """)
+        var last: Int64 = 0
+        var events: [RunEvent] = []
+        for (index, row) in rows.enumerated() {
+            let event = try Self.event(row)
+            if index == rows.count - 1 {
+                last = event.seq
+            } else {
+                try state.apply(event)
+                events.append(event)
+            }
+        }
+        state.skip(to: last)
+        return events
+    }
+
+    /// Events after a seq, in order, deltas included.
+    public func events(
+        of run: RunID, after: Int64, limit: Int, types: [RunEventType]? = nil
+    ) async throws(PostgresError) -> [RunEvent] {
+        let rows = try await query(
+            """
+            SELECT seq, type, data, ts, claim_number FROM hsafa.run_events
+            WHERE tenant_id = \(tenantID) AND run_id = \(run) AND seq > \(after)
+              AND (\(types == nil) OR type = ANY(\(types?.map(\.rawValue) ?? [])))
+            ORDER BY seq LIMIT \(limit)
+            """)
+        return try rows.mapRows(Self.event)
+    }
+
+    /// First and last seq that are stored; nil when there is no such run.
+    public func bounds(of run: RunID) async throws(PostgresError) -> (first: Int64, last: Int64, status: RunStatus)? {
+        let rows = try await query(
+            """
+            SELECT r.status,
+                coalesce((SELECT min(e.seq) FROM hsafa.run_events e WHERE e.tenant_id = \(tenantID) AND e.run_id = \(run)), 0),
+                coalesce((SELECT max(e.seq) FROM hsafa.run_events e WHERE e.tenant_id = \(tenantID) AND e.run_id = \(run)), 0)
+            FROM hsafa.runs r WHERE r.tenant_id = \(tenantID) AND r.run_id = \(run)
+            """)
+        guard let row = rows.first else { return nil }
+        return (try row.decode(1), try row.decode(2), try row.decodeCase(0))
+    }
+
+    static func event(_ row: PostgresRow) throws(PostgresError) -> RunEvent {
+        RunEvent(
+            seq: try row.decode(0), type: try row.decodeCase(1), time: try row.decode(3), claimNumber: try row.decode(4),
+            data: try row.decode(2))
+    }
+}
