@@ -1,0 +1,138 @@
+public import Domain
+public import JSON
+import ModelProviders
+import Postgres
+public import Storage
+
+/// Agents and their immutable versions.
+public struct AgentService: Sendable {
+    private let database: Database
+    private let gate: ToolGate
+
+    init(database: Database, gate: ToolGate) {
+        self.database = database
+        self.gate = gate
+    }
+
+    /// With a config, the first version is published as well. 409 `agent_exists` when the name is taken.
+    public func create(
+        _ scope: TenantScope, name: String, description: String?, config: JSONNode?, version: String?
+    ) async throws -> (AgentRecord, AgentVersionRecord?) {
+        guard Names.isValid(name) else { throw GatewayError.invalidBody(JSONViolation(pointer: "/name", message: Names.rule)) }
+        // Checked first, so that a bad config leaves no agent behind.
+        if let config { _ = try checked(scope, config: config, pointer: "/config", agentName: name, configHash: nil) }
+        let id = AgentID.generate()
+        guard let agent = try await database.tenant(scope).insertAgent(id, name: name, description: description) else {
+            throw GatewayError.conflict("agent_exists", "An agent named \(name) exists; publish a new version of it instead.")
+        }
+        guard let config else { return (agent, nil) }
+        let (published, _) = try await publish(
+            scope, id, config: config, pointer: "/config", version: version, configHash: nil, metadata: nil)
+        return (try await get(scope, id), published)
+    }
+
+    public func list(_ scope: TenantScope, _ page: PageRequest) async throws -> Page<AgentRecord> {
+        let rows = try await database.tenant(scope).agents(limit: page.limit + 1, after: try page.after(AgentID.self))
+        return Page(rows: rows, limit: page.limit) { $0.agentID.description }
+    }
+
+    public func get(_ scope: TenantScope, _ id: AgentID) async throws -> AgentRecord {
+        guard let agent = try await database.tenant(scope).agent(id) else { throw GatewayError.notFound("agent") }
+        return agent
+    }
+
+    /// `description`: nil leaves it, `.some(nil)` clears it.
+    public func update(
+        _ scope: TenantScope, _ id: AgentID, description: String??, currentVersionID: AgentVersionID?
+    ) async throws -> AgentRecord {
+        if let agent = try await database.tenant(scope).updateAgent(id, description: description, currentVersionID: currentVersionID) {
+            return agent
+        }
+        _ = try await get(scope, id)
+        throw GatewayError.invalidBody(JSONViolation(pointer: "/currentVersionId", message: "must be the id of a version of this agent"))
+    }
+
+    public func delete(_ scope: TenantScope, _ id: AgentID) async throws {
+        guard try await database.tenant(scope).deleteAgent(id) else { throw GatewayError.notFound("agent") }
+    }
+
+    /// An equal config gives the version that exists, and makes it current again.
+    public func publish(
+        _ scope: TenantScope, _ id: AgentID, config: JSONNode, pointer: String, version: String?, configHash: String?, metadata: RawJSON?
+    ) async throws -> (AgentVersionRecord, created: Bool) {
+        let agent = try await get(scope, id)
+        let hash = try checked(scope, config: config, pointer: pointer, agentName: agent.name, configHash: configHash)
+        if let version, !Names.isValid(version) {
+            throw GatewayError.invalidBody(JSONViolation(pointer: "/version", message: Names.rule))
+        }
+        let outcome = try await database.tenant(scope).publish(
+            id, version: version, config: config.rawJSON, configHash: hash, metadata: metadata)
+        switch outcome {
+        case .created(let record): return (record, true)
+        case .existing(let record): return (record, false)
+        case .agentNotFound: throw GatewayError.notFound("agent")
+        case .labelTaken:
+            throw GatewayError.conflict(
+                "version_exists", "This agent has a version \(version ?? "") with another config; versions never change, choose a new label.")
+        }
+    }
+
+    public func versions(_ scope: TenantScope, _ id: AgentID, _ page: PageRequest) async throws -> Page<AgentVersionRecord> {
+        _ = try await get(scope, id)
+        let rows = try await database.tenant(scope).versions(of: id, limit: page.limit + 1, after: try page.after(AgentVersionID.self))
+        return Page(rows: rows, limit: page.limit) { $0.versionID.description }
+    }
+
+    public func version(_ scope: TenantScope, _ id: AgentID, _ versionID: AgentVersionID) async throws -> AgentVersionRecord {
+        _ = try await get(scope, id)
+        guard let version = try await database.tenant(scope).version(versionID, of: id) else {
+            throw GatewayError.notFound("agent_version")
+        }
+        return version
+    }
+
+    /// Checks a config against its format and the operator's policy; returns its hash.
+    private func checked(
+        _ scope: TenantScope, config: JSONNode, pointer: String, agentName: String, configHash: String?
+    ) throws(GatewayError) -> String {
+        guard config.raw.count <= Limits.maxConfigBytes else { throw .tooLarge("The config", maxBytes: Limits.maxConfigBytes) }
+        let parsed: AgentConfig
+        do throws(JSONViolation) {
+            parsed = try AgentConfig(reading: config, at: pointer)
+            if let script = parsed.model.script { try SimulatedModel.validate(script: script) }
+        } catch {
+            let isScript = error.pointer.hasPrefix(pointer + "/") || error.pointer == pointer
+            throw .invalidBody(
+                isScript ? error : JSONViolation(pointer: "\(pointer)/model/script\(error.pointer)", message: error.message))
+        }
+        guard parsed.agentName == agentName else {
+            throw .invalidBody(
+                JSONViolation(pointer: "\(pointer)/agent/name", message: "must be \(agentName), the agent's name, which is for life"))
+        }
+        var violations: [JSONViolation] = []
+        for (index, tool) in parsed.tools.enumerated() {
+            let decision = gate.decide(scope, agent: agentName, tool: tool)
+            guard !decision.isAllowed else { continue }
+            let rules = decision.ruleIDs.isEmpty ? "no rule allows it" : "denied by \(decision.ruleIDs.joined(separator: ", "))"
+            violations.append(
+                JSONViolation(
+                    pointer: "\(pointer)/tools/\(index)",
+                    message: "can never be used: \(rules) for target \(tool.target.rawValue); change the tool or ask the operator"))
+        }
+        if !violations.isEmpty {
+            throw GatewayError(
+                status: 422, code: "tool_denied_by_policy", detail: "The operator's policy does not allow every tool of this agent.",
+                violations: violations)
+        }
+        let hash: String
+        do throws(JSONError) { hash = try AgentConfig.hash(of: config) } catch {
+            throw .invalidBody(
+                JSONViolation(pointer: pointer, message: "has no canonical form (RFC 8785): \(error)"))
+        }
+        if let configHash, configHash != hash {
+            throw .invalidBody(
+                JSONViolation(pointer: "/configHash", message: "is not the hash of this config (RFC 8785, SHA-256), which is \(hash)"))
+        }
+        return hash
+    }
+}

@@ -1,0 +1,203 @@
+import AsyncHTTPClient
+import Argon2
+public import Domain
+public import Logging
+import ModelProviders
+public import NIOCore
+public import Postgres
+public import Redis
+public import Storage
+
+/// One gateway process: its services, built once, and everything of it that lives.
+public final class Gateway: Sendable {
+    public let configuration: GatewayConfiguration
+    public let replicaID: ReplicaID
+    public let database: Database
+    public let authenticator: Authenticator
+    public let agents: AgentService
+    public let runs: RunService
+    public let feeds: FeedHub
+    public let policies: PolicyBook
+    public let gate: ToolGate
+    public let devices: DeviceService
+    public let deviceHub: DeviceHub
+    public let metrics: MetricsRegistry
+    public let logger: Logger
+
+    private let postgres: PostgresClient
+    private let redis: RedisClient
+    private let subscriber: RedisSubscriber
+    private let hasher: PasswordHasher
+    private let httpClient: HTTPClient
+    private let workers: RunWorkers
+    private let performer: RunPerformer
+    private let sweepers: Sweepers
+
+    public struct Dependencies: Sendable {
+        public var postgres: PostgresConfiguration
+        public var redis: RedisConfiguration
+        public var eventLoopGroup: any EventLoopGroup
+
+        public init(postgres: PostgresConfiguration, redis: RedisConfiguration, eventLoopGroup: any EventLoopGroup) {
+            self.postgres = postgres
+            self.postgres.scopeSetting = Database.scopeSetting
+            self.redis = redis
+            self.eventLoopGroup = eventLoopGroup
+        }
+    }
+
+    /// Reads the policies; throws when they are invalid. Connects to nothing yet.
+    public init(_ configuration: GatewayConfiguration, _ dependencies: Dependencies, logger: Logger) throws {
+        self.configuration = configuration
+        self.logger = logger
+        replicaID = .generate()
+        metrics = MetricsRegistry()
+        policies = try PolicyBook(directory: configuration.policiesDirectory, logger: logger)
+        gate = ToolGate(policies: policies)
+        postgres = PostgresClient(dependencies.postgres, logger: logger)
+        database = Database(client: postgres)
+        redis = RedisClient(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
+        subscriber = RedisSubscriber(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
+        hasher = PasswordHasher(threads: Limits.hashThreads, maxQueued: Limits.maxQueuedHashes)
+        httpClient = HTTPClient(
+            eventLoopGroup: dependencies.eventLoopGroup, configuration: ModelCallOptions.httpClientConfiguration())
+        authenticator = Authenticator(database: database, hasher: hasher, metrics: metrics, logger: logger)
+        agents = AgentService(database: database, gate: gate)
+        let stream = RunStream(redis)
+        feeds = FeedHub(database: database, stream: stream, subscriber: subscriber, metrics: metrics, logger: logger)
+        let publisher = RunPublisher(
+            feeds: feeds, stream: stream,
+            published: metrics.counter("hsafa_events_published_total", help: "Run events committed by this process."))
+        let active = ActiveRuns()
+        workers = RunWorkers(
+            replicaID: replicaID, database: database, subscriber: subscriber, active: active, slots: configuration.maxConcurrentRuns,
+            leaseSeconds: configuration.runLeaseSeconds, metrics: metrics, logger: logger)
+        // Runs tell devices and devices tell runs: the hub is known a moment after the service, before anything lives.
+        let link = DeviceLink()
+        runs = RunService(
+            database: database, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID, metrics: metrics,
+            logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
+        deviceHub = DeviceHub(
+            configuration: configuration, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, runs: runs,
+            gate: gate, metrics: metrics, logger: logger)
+        devices = DeviceService(configuration: configuration, database: database, redis: redis, hub: deviceHub, runs: runs)
+        link.hub = deviceHub
+        performer = RunPerformer(
+            database: database, publisher: publisher, versions: VersionBook(database: database),
+            models: ModelDirectory(clients: [
+                "simulated": SimulatedModel(), "openai-compatible": OpenAIChatClient(httpClient: httpClient),
+            ]), gate: gate, active: active, callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
+            isShuttingDown: { [workers] in workers.isDraining }, logger: logger)
+        sweepers = Sweepers(database: database, runs: runs, policies: policies, logger: logger)
+    }
+
+    private enum Living { case essential, helper }
+
+    /// Lives until graceful shutdown: then runs are handed back, streams and sockets end, `serve` returns, and the connections to the
+    /// databases close last. `serve` is the HTTP side; it starts when the database answers and has this version's schema.
+    public func run(_ serve: @escaping @Sendable () async throws -> Void) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { connections in
+            connections.addTask { await self.postgres.run() }
+            connections.addTask { await self.redis.run() }
+            connections.addTask { await self.subscriber.run() }
+            let outcome: Result<Void, any Error>
+            do {
+                try await self.checkSchema()
+                try await self.live(serve)
+                outcome = .success(())
+            } catch { outcome = .failure(error) }
+            self.hasher.shutDown()
+            try? await self.httpClient.shutdown()
+            self.postgres.shutDown()
+            self.redis.shutDown()
+            self.subscriber.shutDown()
+            try await connections.waitForAll()
+            try outcome.get()
+        }
+    }
+
+    private func live(_ serve: @escaping @Sendable () async throws -> Void) async throws {
+        try await withThrowingTaskGroup(of: Living.self) { group in
+            group.addTask {
+                await self.feeds.run()
+                return .helper
+            }
+            group.addTask {
+                await self.sweepers.run()
+                return .helper
+            }
+            group.addTask {
+                try await self.deviceHub.run()
+                return .helper
+            }
+            group.addTask {
+                await self.workers.run(self.performer)
+                return .essential
+            }
+            group.addTask {
+                try await serve()
+                return .essential
+            }
+            defer { group.cancelAll() }
+            var essentials = 2
+            while essentials > 0, let ended = try await group.next() {
+                if case .essential = ended { essentials -= 1 }
+            }
+        }
+    }
+
+    /// Waits for the database for a bounded time; an error says what is missing.
+    private func checkSchema() async throws {
+        let start = ContinuousClock.now
+        while true {
+            do {
+                let missing = try await Migrator.pending(postgres, directory: configuration.migrationsDirectory)
+                guard missing.isEmpty else {
+                    throw GatewayError.unavailable(
+                        "The database lacks migrations; run `hsafa-gateway migrate`.", cause: missing.joined(separator: ", "))
+                }
+                return
+            } catch let error as PostgresError where error.code == .connection && ContinuousClock.now - start < .seconds(30) {
+                logger.warning("waiting for Postgres", metadata: ["cause": "\(error)"])
+                try await Task.sleep(for: .seconds(1))
+            }
+        }
+    }
+
+    public func health() async -> HealthReport {
+        var report = HealthReport()
+        do {
+            try await database.ping()
+            report.add("postgres", isUp: true, detail: "ok", isRequired: true)
+            let missing = try await Migrator.pending(postgres, directory: configuration.migrationsDirectory)
+            report.add(
+                "migrations", isUp: missing.isEmpty, detail: missing.isEmpty ? "ok" : "missing: \(missing.joined(separator: ", "))",
+                isRequired: true)
+        } catch {
+            logger.warning("not ready", metadata: ["cause": "\(error)"])
+            report.add("postgres", isUp: false, detail: "not reachable", isRequired: true)
+        }
+        let isRedisUp = redis.isConnected
+        report.add("redis", isUp: isRedisUp, detail: isRedisUp ? "ok" : "not reachable; live updates are slower", isRequired: false)
+        return report
+    }
+}
+
+/// What `GET /health/ready` tells.
+public struct HealthReport: Sendable {
+    public struct Check: Sendable {
+        public let name: String
+        public let isUp: Bool
+        public let detail: String
+        public let isRequired: Bool
+    }
+
+    public private(set) var checks: [Check] = []
+
+    public var isReady: Bool { checks.allSatisfy { $0.isUp || !$0.isRequired } }
+    public var isDegraded: Bool { checks.contains { !$0.isUp } }
+
+    mutating func add(_ name: String, isUp: Bool, detail: String, isRequired: Bool) {
+        checks.append(Check(name: name, isUp: isUp, detail: detail, isRequired: isRequired))
+    }
+}

@@ -1,0 +1,35 @@
+/// How one gateway process runs; the command line reads it from the environment.
+public struct GatewayConfiguration: Sendable {
+    public var host: String
+    public var port: Int
+    /// Without a trailing slash; devices sign it as their audience.
+    public var publicURL: String
+    public var policiesDirectory: String
+    public var migrationsDirectory: String
+    public var runLeaseSeconds: Int
+    public var deviceHeartbeatSeconds: Int
+    /// Runs that this process works on at once.
+    public var maxConcurrentRuns: Int
+    /// nil: no metrics listener.
+    public var metricsPort: Int?
+    public var openAPIFile: String
+
+    public init(
+        host: String = "127.0.0.1", port: Int = 3000, publicURL: String? = nil, policiesDirectory: String = "policies",
+        migrationsDirectory: String = "migrations", runLeaseSeconds: Int = 30, deviceHeartbeatSeconds: Int = 30,
+        maxConcurrentRuns: Int = 256, metricsPort: Int? = nil, openAPIFile: String = "openapi.yaml"
+    ) {
+        self.host = host
+        self.port = port
+        var url = publicURL ?? "http://\(host):\(port)"
+        while url.hasSuffix("/") { url.removeLast() }
+        self.publicURL = url
+        self.policiesDirectory = policiesDirectory
+        self.migrationsDirectory = migrationsDirectory
+        self.runLeaseSeconds = runLeaseSeconds
+        self.deviceHeartbeatSeconds = deviceHeartbeatSeconds
+        self.maxConcurrentRuns = maxConcurrentRuns
+        self.metricsPort = metricsPort
+        self.openAPIFile = openAPIFile
+    }
+}

@@ -1,0 +1,192 @@
+import Domain
+import JSON
+import Logging
+import ModelProviders
+import Storage
+
+/// Works on one claimed run until it ends, waits, or has to be given back. The road after a crash and after a tool's result is the
+/// same: fold the log, ask the machine what is next.
+struct RunPerformer: Sendable {
+    let database: Database
+    let publisher: RunPublisher
+    let versions: VersionBook
+    let models: ModelDirectory
+    let gate: ToolGate
+    let active: ActiveRuns
+    let callsCommitted: @Sendable (ClaimedRun, [NewToolCall]) -> Void
+    let isShuttingDown: @Sendable () -> Bool
+    let logger: Logger
+
+    /// A cut stream is tried again so often, with `step.restarted`, before the run fails.
+    static let maxRestartsOfStep = 2
+
+    func perform(_ claimed: ClaimedRun) async {
+        let tenant = database.tenant(claimed.scope)
+        do {
+            var state = RunState()
+            let events = try await tenant.refold(&state, of: claimed.runID)
+            publisher.publish(events.filter { $0.seq == claimed.seq }, of: claimed.runID)
+            guard state.claimNumber == claimed.claimNumber, state.status == .running else { return }
+            let writer = RunWriter(claimed: claimed, state: state, database: tenant, publisher: publisher, logger: logger)
+            active.insert(writer, for: claimed.runID)
+            defer { active.remove(claimed.runID, writer) }
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await writer.run() }
+                await work(writer)
+                writer.close()
+                await group.waitForAll()
+            }
+        } catch {
+            // The lease runs out, and the run is taken up again.
+            logger.error("run given up", metadata: ["run": "\(claimed.runID)", "cause": "\(error)"])
+        }
+    }
+
+    private func work(_ writer: RunWriter) async {
+        do {
+            let config = try await versions.config(writer.claimed.scope, writer.claimed.versionID)
+            try await steps(writer, config)
+        } catch let interruption as RunInterruption {
+            await leave(writer, interruption)
+        } catch let error as ModelError {
+            logger.warning("model failed", metadata: ["run": "\(writer.claimed.runID)", "cause": "\(error.internalDetail)"])
+            await end(writer) { RunMachine.failed($0, code: "model_\(error.code.rawValue)", message: error.publicMessage) }
+        } catch let error as GatewayError where error.status < 500 {
+            await end(writer) { RunMachine.failed($0, code: error.code, message: error.detail) }
+        } catch {
+            logger.error("run given up", metadata: ["run": "\(writer.claimed.runID)", "cause": "\(error)"])
+        }
+    }
+
+    /// Writes the reason for leaving into the log, where that is still this worker's to do.
+    private func leave(_ writer: RunWriter, _ reason: RunInterruption) async {
+        switch reason {
+        case .fenced: break
+        case .cancelRequested:
+            await end(writer) { state in
+                if case .end(let transition) = RunMachine.next(state, maxSteps: .max) { transition } else { nil }
+            }
+        case .handOver: await end(writer) { RunMachine.handBack($0) }
+        case .deadlineExceeded:
+            await end(writer) { RunMachine.failed($0, code: "deadline_exceeded", message: "The run did not end before its deadline.") }
+        }
+    }
+
+    private func end(_ writer: RunWriter, _ decide: @Sendable (RunState) -> RunTransition?) async {
+        do { try await writer.transition(decide) } catch let error as RunInterruption where error == .fenced {
+            logger.info("run belongs to another claim", metadata: ["run": "\(writer.claimed.runID)"])
+        } catch {
+            logger.error("run given up", metadata: ["run": "\(writer.claimed.runID)", "cause": "\(error)"])
+        }
+    }
+
+    private func steps(_ writer: RunWriter, _ config: AgentConfig) async throws {
+        while true {
+            if let reason = writer.interruption { throw reason }
+            if isShuttingDown() { throw RunInterruption.handOver }
+            switch RunMachine.next(await writer.state, maxSteps: config.maxSteps) {
+            case .end:
+                // A result may come in between: then the machine is asked again.
+                try await writer.transition { state in
+                    if case .end(let transition) = RunMachine.next(state, maxSteps: config.maxSteps) { transition } else { nil }
+                }
+                if await writer.state.status != .running { return }
+            case .runServerCalls(let calls):
+                for call in calls { try await runServerCall(call, writer, config) }
+            case .callModel(let step, let discardAfterSeq):
+                if try await performStep(step, discardAfterSeq: discardAfterSeq, writer, config) { return }
+            }
+        }
+    }
+
+    private func runServerCall(_ call: CallState, _ writer: RunWriter, _ config: AgentConfig) async throws {
+        let outcome: ToolOutcome
+        if let tool = config.tool(named: call.call.name) {
+            // Asked again: policy may have changed since the call was requested.
+            outcome =
+                gate.refusal(writer.claimed.scope, agent: writer.claimed.agentName, tool: tool)
+                ?? ServerTools.perform(tool, arguments: call.arguments ?? .emptyObject)
+        } else {
+            outcome = .failed(ToolError(code: "unknown_tool", message: "The agent has no tool of this name."), source: .gateway)
+        }
+        try await writer.transition { RunMachine.record(outcome, of: call.call.callID, in: $0) }
+    }
+
+    /// True when the run rests afterwards: it ended, or waits for tools.
+    private func performStep(_ step: Int, discardAfterSeq: Int64?, _ writer: RunWriter, _ config: AgentConfig) async throws -> Bool {
+        var discard = discardAfterSeq
+        var reason = "recovered"
+        for restart in 0... {
+            if let discard {
+                try await writer.emit(RunMachine.stepRestarted(step, discardAfterSeq: discard, reason: reason))
+            } else {
+                try await writer.emit(RunMachine.stepStarted(step))
+            }
+            do {
+                let response = try await callModel(step, attempt: restart, writer, config)
+                return try await finish(response, writer, config)
+            } catch let error as ModelError where error.isRetryable && error.hasEmitted && restart < Self.maxRestartsOfStep {
+                try await writer.flush()
+                discard = await writer.state.stepStartSeq
+                reason = error.code.rawValue
+            }
+        }
+        return false
+    }
+
+    private func callModel(_ step: Int, attempt: Int, _ writer: RunWriter, _ config: AgentConfig) async throws -> ModelResponse {
+        guard let client = models.client(for: config.model.provider) else {
+            throw GatewayError(status: 422, code: "unknown_provider", detail: "This gateway has no provider \(config.model.provider).")
+        }
+        let claimed = writer.claimed
+        let request = ModelRequests.make(
+            config, conversation: await writer.state.conversation, step: step, attempt: attempt,
+            tools: config.tools.filter { gate.decide(claimed.scope, agent: claimed.agentName, tool: $0).isAllowed })
+        let remaining = claimed.deadlineAt.millisecondsSinceUnixEpoch - Timestamp.now().millisecondsSinceUnixEpoch
+        guard remaining > 0 else { throw RunInterruption.deadlineExceeded }
+        return try await withThrowingTaskGroup(of: ModelResponse?.self) { group in
+            group.addTask {
+                try await client.perform(request) { event in
+                    switch event {
+                    case .textDelta(let text, let stamp):
+                        try await writer.emitDelta(.assistantDelta, text: text, stampNanoseconds: stamp)
+                    case .reasoningDelta(let text, let stamp):
+                        try await writer.emitDelta(.reasoningDelta, text: text, stampNanoseconds: stamp)
+                    }
+                }
+            }
+            group.addTask {
+                await writer.interrupted()
+                return nil
+            }
+            group.addTask {
+                try? await Task.sleep(for: .milliseconds(remaining))
+                if !Task.isCancelled { writer.interrupt(.deadlineExceeded) }
+                return nil
+            }
+            defer { group.cancelAll() }
+            while let finished = try await group.next() {
+                if let finished { return finished }
+                if let reason = writer.interruption { throw reason }
+            }
+            throw CancellationError()
+        }
+    }
+
+    private func finish(_ response: ModelResponse, _ writer: RunWriter, _ config: AgentConfig) async throws -> Bool {
+        let prepared = ToolCallPreparer(config: config, gate: gate, claimed: writer.claimed).prepare(response.calls)
+        let usage = TokenUsage(inputTokens: response.usage.inputTokens, outputTokens: response.usage.outputTokens)
+        try await writer.transition { state in
+            RunMachine.finishStep(
+                state,
+                message: RunEventData.assistantMessage(
+                    step: state.step, text: response.text, reasoning: response.reasoning, calls: prepared.requested, usage: usage,
+                    finishReason: response.finishReason.rawValue),
+                calls: prepared.calls, usage: usage, finishReason: response.finishReason.rawValue, maxSteps: config.maxSteps)
+        }
+        let state = await writer.state
+        let waiting = prepared.admitted.filter { call in state.openCalls.contains { $0.call.callID == call.callID } }
+        if !waiting.isEmpty { callsCommitted(writer.claimed, waiting) }
+        return state.status != .running
+    }
+}

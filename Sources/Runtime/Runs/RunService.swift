@@ -1,0 +1,227 @@
+public import Domain
+import JSON
+import Logging
+import Postgres
+public import Storage
+
+/// What can be done with runs from outside: create, read, cancel, answer calls.
+public final class RunService: Sendable {
+    public struct Decision: Sendable {
+        public enum Answer: Sendable, Equatable {
+            case applied, nothingToDo
+            /// A tool's answer came after its call's deadline.
+            case pastDeadline
+        }
+
+        public let answer: Answer
+        /// After what was written, if anything was.
+        public let state: RunState
+        public let leaseOwner: ReplicaID?
+    }
+
+    private let database: Database
+    private let publisher: RunPublisher
+    private let wakeups: Wakeups
+    private let workers: RunWorkers
+    private let replicaID: ReplicaID
+    private let logger: Logger
+    private let created: MetricCounter
+    /// Called with the calls that a cancel or a failure ended, so that devices hear of it.
+    let callsEnded: @Sendable (TenantScope, [CallState]) -> Void
+
+    init(
+        database: Database, publisher: RunPublisher, wakeups: Wakeups, workers: RunWorkers, replicaID: ReplicaID,
+        metrics: MetricsRegistry, logger: Logger, callsEnded: @escaping @Sendable (TenantScope, [CallState]) -> Void
+    ) {
+        self.database = database
+        self.publisher = publisher
+        self.wakeups = wakeups
+        self.workers = workers
+        self.replicaID = replicaID
+        self.logger = logger
+        self.callsEnded = callsEnded
+        created = metrics.counter("hsafa_runs_created_total", help: "Runs created by this process.")
+    }
+
+    // MARK: Create
+
+    public func create(_ scope: TenantScope, _ new: NewRun) async throws -> RunRecord {
+        let tenant = database.tenant(scope)
+        let agent: AgentRecord?
+        switch new.agent {
+        case .id(let id): agent = try await tenant.agent(id)
+        case .name(let name): agent = try await tenant.agent(named: name)
+        }
+        guard let agent else { throw GatewayError.notFound("agent") }
+        let version = try await version(for: new, of: agent, tenant)
+        let context = try await context(new.previousRunID, tenant)
+        let deadlineSeconds = new.deadlineSeconds ?? Limits.defaultRunSeconds
+        let now = Timestamp.now()
+        let id = RunID.generate()
+        let event = NewRunEvent(.runCreated) { writer in
+            writer.field("agentId", string: agent.agentID.description)
+            writer.field("agentName", string: agent.name)
+            writer.field("agentVersionId", string: version.description)
+            writer.field("previousRunId", stringIfPresent: new.previousRunID?.description)
+            if !context.isEmpty {
+                writer.key("context")
+                writer.beginArray()
+                for turn in context { turn.write(to: &writer) }
+                writer.endArray()
+            }
+            writer.key("messages")
+            writer.beginArray()
+            for message in new.messages { ConversationTurn.message(message).write(to: &writer) }
+            writer.endArray()
+            writer.field("deadlineSeconds", int: deadlineSeconds)
+            if let metadata = new.metadata { writer.field("metadata", raw: metadata.compacted()) }
+        }
+        guard event.data.bytes.count <= Limits.maxConversationBytes else {
+            throw GatewayError(
+                status: 413, code: "conversation_too_large",
+                detail: "The messages, with those of the runs before, are larger than \(Limits.maxConversationBytes) bytes; begin anew.")
+        }
+        let record = try await tenant.insertRun(
+            id, agent: agent, version: version, previousRunID: new.previousRunID, metadata: new.metadata,
+            deadlineSeconds: deadlineSeconds, created: event, at: now)
+        created.add()
+        publisher.publish([event].numbered(after: 0, claim: 0, at: now), of: id)
+        if !workers.nudge() { wakeups.runReady() }
+        return record
+    }
+
+    private func version(for new: NewRun, of agent: AgentRecord, _ tenant: TenantDatabase) async throws -> AgentVersionID {
+        if let wanted = new.versionID {
+            guard try await tenant.version(wanted, of: agent.agentID) != nil else { throw GatewayError.notFound("agent_version") }
+            return wanted
+        }
+        guard let current = agent.currentVersionID else {
+            throw GatewayError.conflict("no_version", "Agent \(agent.name) has no version yet; publish one first.")
+        }
+        return current
+    }
+
+    /// The conversation of the run that this one continues goes into its own log, so that one log tells everything.
+    private func context(_ previous: RunID?, _ tenant: TenantDatabase) async throws -> [ConversationTurn] {
+        guard let previous else { return [] }
+        guard let state = try await tenant.fold(previous) else { throw GatewayError.notFound("previous_run") }
+        guard state.status.isTerminal else {
+            throw GatewayError.conflict("previous_run_not_finished", "Run \(previous) has not ended; wait for it, or cancel it.")
+        }
+        return state.conversation
+    }
+
+    // MARK: Read
+
+    public func list(_ scope: TenantScope, _ filter: RunFilter, _ page: PageRequest) async throws -> Page<RunRecord> {
+        let rows = try await database.tenant(scope).runs(filter, limit: page.limit + 1, after: try page.after(RunID.self))
+        return Page(rows: rows, limit: page.limit) { $0.runID.description }
+    }
+
+    public func get(_ scope: TenantScope, _ id: RunID) async throws -> RunRecord {
+        guard let run = try await database.tenant(scope).run(id) else { throw GatewayError.notFound("run") }
+        return run
+    }
+
+    public func pendingCalls(_ scope: TenantScope, _ id: RunID) async throws -> [ToolCallRecord] {
+        try await database.tenant(scope).toolCalls(of: id, openOnly: true)
+    }
+
+    public func toolCalls(_ scope: TenantScope, _ id: RunID) async throws -> [ToolCallRecord] {
+        _ = try await get(scope, id)
+        return try await database.tenant(scope).toolCalls(of: id)
+    }
+
+    public func messages(_ scope: TenantScope, _ id: RunID) async throws -> [ConversationTurn] {
+        guard let state = try await database.tenant(scope).fold(id) else { throw GatewayError.notFound("run") }
+        return state.conversation
+    }
+
+    public func events(
+        _ scope: TenantScope, _ id: RunID, after: Int64, limit: Int, types: Set<RunEventType>?
+    ) async throws -> [RunEvent] {
+        let tenant = database.tenant(scope)
+        let events = try await tenant.events(
+            of: id, after: after, limit: min(limit, Limits.maxEventsPageSize), types: types.map(Array.init))
+        // Each run has its first event, so only an empty answer needs a second look.
+        if events.isEmpty { _ = try await get(scope, id) }
+        return events
+    }
+
+    // MARK: Change
+
+    /// Idempotent: a finished run is returned as it is.
+    public func cancel(_ scope: TenantScope, _ id: RunID, reason: String?) async throws -> RunRecord {
+        _ = try await get(scope, id)
+        let decision = try await decide(scope, id) { RunMachine.requestCancel($0, reason: reason) }
+        if decision.answer == .applied, decision.state.status == .canceled { callsEnded(scope, decision.state.calls) }
+        return try await get(scope, id)
+    }
+
+    /// The answer of a browser or an external system to its call. False: the call already had its outcome.
+    public func submitResult(_ scope: TenantScope, _ id: RunID, callID: CallID, outcome: ToolOutcome) async throws -> Bool {
+        _ = try await get(scope, id)
+        guard let call = try await database.tenant(scope).toolCall(callID), call.runID == id else {
+            throw GatewayError.notFound("tool_call")
+        }
+        guard call.target == .browser || call.target == .external else {
+            throw GatewayError.conflict(
+                "wrong_target", "A call of target \(call.target.rawValue) is answered by its \(call.target.rawValue), not over this route.")
+        }
+        let named = outcome.named(call.target == .browser ? .browser : .external)
+        let decision = try await decide(scope, id) { RunMachine.record(named, of: callID, in: $0) }
+        return decision.answer == .applied || decision.state.call(callID)?.outcome == named && decision.answer == .nothingToDo
+            && call.finishedAt == nil
+    }
+
+    /// The loop of every decision from outside: fold the log, decide, write, publish; when someone else wrote first, again.
+    public func decide(
+        _ scope: TenantScope, _ id: RunID, _ decide: @Sendable (RunState) throws -> RunTransition?
+    ) async throws -> Decision {
+        let tenant = database.tenant(scope)
+        var state = RunState()
+        for _ in 0..<Limits.maxDecisionAttempts {
+            _ = try await tenant.refold(&state, of: id)
+            guard state.lastSeq > 0 else { throw GatewayError.notFound("run") }
+            guard let transition = try decide(state) else { return Decision(answer: .nothingToDo, state: state, leaseOwner: nil) }
+            let now = Timestamp.now()
+            let answer: TransitionAnswer
+            do { answer = try await tenant.transition(transition, of: id, after: state.lastSeq, claim: nil, at: now) } catch {
+                // Deciding again is safe: what went in after all is found in the log.
+                if error.isWorthAnotherTry { continue }
+                throw error
+            }
+            switch answer.verdict {
+            case .applied:
+                let events = transition.events.numbered(after: state.lastSeq, claim: 0, at: now)
+                for event in events { try state.apply(event) }
+                publisher.publish(events, of: id)
+                wake(id, transition, leaseOwner: answer.leaseOwner)
+                return Decision(answer: .applied, state: state, leaseOwner: answer.leaseOwner)
+            case .conflict: continue
+            case .pastDeadline: return Decision(answer: .pastDeadline, state: state, leaseOwner: answer.leaseOwner)
+            case .notFound, .fenced: throw GatewayError.notFound("run")
+            }
+        }
+        throw GatewayError.unavailable("The run is busy; try again.", cause: "run \(id): \(Limits.maxDecisionAttempts) conflicts in a row")
+    }
+
+    private func wake(_ id: RunID, _ transition: RunTransition, leaseOwner: ReplicaID?) {
+        if transition.status == .queued {
+            if !workers.nudge() { wakeups.runReady() }
+        } else if let leaseOwner {
+            if leaseOwner == replicaID { workers.active.wake(id) } else { wakeups.runWritten(id, worker: leaseOwner) }
+        }
+    }
+}
+
+extension ToolOutcome {
+    /// The same outcome as given by `source`.
+    func named(_ source: ResultSource) -> ToolOutcome {
+        switch self {
+        case .result(let json, _): .result(json, source: source)
+        case .failed(let error, _): .failed(error, source: source)
+        case .expired, .denied, .canceled: self
+        }
+    }
+}

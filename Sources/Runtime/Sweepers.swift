@@ -1,0 +1,43 @@
+import Domain
+import Logging
+import Storage
+
+/// Writes down what is over: calls and runs past their deadlines. Postgres' clock says what is over; any replica may say it.
+struct Sweepers: Sendable {
+    let database: Database
+    let runs: RunService
+    let policies: PolicyBook
+    let logger: Logger
+
+    func run() async {
+        var lastPartitions = ContinuousClock.now
+        while (try? await Task.sleep(for: .milliseconds(Limits.callSweepMilliseconds), tolerance: .milliseconds(500))) != nil {
+            await sweep()
+            policies.reload()
+            if ContinuousClock.now - lastPartitions > .seconds(6 * 3600) {
+                lastPartitions = .now
+                do { _ = try await database.ensurePartitions() } catch {
+                    logger.error("partitions not made; the next months need them", metadata: ["cause": "\(error)"])
+                }
+            }
+        }
+    }
+
+    func sweep() async {
+        let claims = Claims(database)
+        do {
+            for call in try await claims.overdueCalls(limit: Limits.sweepBatch) {
+                _ = try await runs.decide(call.scope, call.runID) { RunMachine.record(.expired, of: call.callID, in: $0) }
+            }
+            for (scope, run) in try await claims.overdueRuns(limit: Limits.sweepBatch) {
+                let decision = try await runs.decide(scope, run) { state in
+                    state.status.isTerminal
+                        ? nil : RunMachine.failed(state, code: "deadline_exceeded", message: "The run did not end before its deadline.")
+                }
+                if decision.answer == .applied { runs.callsEnded(scope, decision.state.calls) }
+            }
+        } catch {
+            logger.warning("sweep cut short; the next one goes on", metadata: ["cause": "\(error)"])
+        }
+    }
+}

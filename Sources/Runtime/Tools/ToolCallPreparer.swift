@@ -1,0 +1,63 @@
+import Domain
+import JSON
+import ModelProviders
+import Storage
+
+/// Brings what a model asked for to the gate. A call that cannot be made is no fault of the run: the model gets an error to mend.
+struct ToolCallPreparer {
+    struct Prepared: Sendable {
+        var requested: [RequestedCall] = []
+        var calls: [PreparedCall] = []
+        var admitted: [NewToolCall] = []
+    }
+
+    let config: AgentConfig
+    let gate: ToolGate
+    let claimed: ClaimedRun
+
+    func prepare(_ calls: [ModelToolCall]) -> Prepared {
+        var prepared = Prepared()
+        for (index, call) in calls.enumerated() {
+            let requested = RequestedCall(
+                callID: .generate(), providerCallID: call.providerCallID, name: call.name, arguments: call.arguments)
+            prepared.requested.append(requested)
+            let isTooMany = index >= Limits.maxToolCallsPerStep
+            let decision = isTooMany ? refusal(requested, "too_many_calls", "At most \(Limits.maxToolCallsPerStep) calls fit in a step.") : prepare(requested)
+            prepared.calls.append(decision)
+            if case .admitted(let new) = decision { prepared.admitted.append(new) }
+        }
+        return prepared
+    }
+
+    private func prepare(_ call: RequestedCall) -> PreparedCall {
+        guard let tool = config.tool(named: call.name) else {
+            let names = config.tools.map(\.name).joined(separator: ", ")
+            return refusal(call, "unknown_tool", "There is no tool \(call.name). Tools: \(names.isEmpty ? "none" : names).")
+        }
+        guard call.arguments.utf8.count <= Limits.maxToolArgumentsBytes else {
+            return refusal(call, "arguments_too_large", "The arguments are larger than \(Limits.maxToolArgumentsBytes) bytes.")
+        }
+        let text = call.arguments.isEmpty ? "{}" : call.arguments
+        let arguments: RawJSON
+        do throws(JSONError) {
+            let document = try JSONDocument(parsing: Array(text.utf8))
+            guard document.root.kind == .object else {
+                return refusal(call, "invalid_arguments", "The arguments must be one JSON object.")
+            }
+            arguments = document.root.rawJSON.compacted()
+        } catch {
+            return refusal(call, "invalid_arguments", "The arguments are not valid JSON: \(error).")
+        }
+        let new = NewToolCall(
+            callID: call.callID, providerCallID: call.providerCallID, tool: tool.name, target: tool.target, arguments: arguments,
+            device: tool.device, timeoutSeconds: tool.timeoutSeconds)
+        if let denied = gate.refusal(claimed.scope, agent: claimed.agentName, tool: tool) {
+            return .refused(call, tool: new, outcome: denied)
+        }
+        return .admitted(new)
+    }
+
+    private func refusal(_ call: RequestedCall, _ code: String, _ message: String) -> PreparedCall {
+        .refused(call, tool: nil, outcome: .failed(ToolError(code: code, message: message), source: .gateway))
+    }
+}
