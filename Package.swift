@@ -97,7 +97,7 @@ let package = Package(
             ], swiftSettings: settings),
         library("HsafaClient", ["JSON", "Cryptography", httpClient, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, logging]),
         .executableTarget(
-            name: "hsafa", dependencies: ["HsafaClient", "JSON", "Cryptography", argumentParser, nioCore, nioPosix, logging],
+            name: "hsafa", dependencies: ["HsafaClient", "Domain", "JSON", "Cryptography", argumentParser, nioCore, nioPosix, logging],
             swiftSettings: settings),
 
         // Tests: against real servers, which scripts/test.sh starts and stops.

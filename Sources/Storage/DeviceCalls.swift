@@ -44,7 +44,8 @@ public struct DeviceCall: Sendable {
 
 extension TenantDatabase {
     /// For each of these calls that still waits, the devices that could be asked: active, online, claiming the tool and fitting the
-    /// selector; at most `maxDeviceCandidates` a call, of more a random choice.
+    /// selector; at most `maxDeviceCandidates` a call, of more a random choice. The subqueries leave the planner one way, a probe of an
+    /// index per device, with statistics or without: joined freely it once compared all sessions with all devices.
     public func dispatchCandidates(_ calls: [CallID], onlineSeconds: Double) async throws(PostgresError) -> [DispatchCandidate] {
         try await query(
             """
@@ -67,7 +68,10 @@ extension TenantDatabase {
                     WHERE x.tenant_id = \(tenantID) AND NOT c.device_selector ?| ARRAY['id', 'key']
                       AND x.labels @> (c.device_selector->'labels')
                 ) m
-                JOIN hsafa.device_sessions s ON s.tenant_id = \(tenantID) AND s.device_id = m.device_id
+                CROSS JOIN LATERAL (
+                    SELECT n.session_id, n.replica_id, n.connected_at, n.disconnected_at, n.last_heartbeat_at
+                    FROM hsafa.device_sessions n WHERE n.tenant_id = \(tenantID) AND n.device_id = m.device_id
+                    ORDER BY n.connected_at DESC LIMIT 1) s
                 WHERE m.status = 'active' AND c.tool = ANY(m.tool_names)
                   AND (NOT c.device_selector ? 'key' OR m.device_key = c.device_selector->>'key')
                   AND m.labels @> coalesce(c.device_selector->'labels', '{}')

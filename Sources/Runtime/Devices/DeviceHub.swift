@@ -82,7 +82,9 @@ public final class DeviceHub: Sendable {
     /// A device whose last heartbeat is older than this is not asked.
     var onlineSeconds: Double { Self.onlineSeconds(configuration) }
 
-    static func onlineSeconds(_ configuration: GatewayConfiguration) -> Double { Double(max(1, configuration.deviceHeartbeatSeconds)) * 2.5 }
+    static func onlineSeconds(_ configuration: GatewayConfiguration) -> Double {
+        Double(max(1, configuration.deviceHeartbeatSeconds)) * 2.5
+    }
 
     // MARK: Sockets
 
@@ -105,9 +107,10 @@ public final class DeviceHub: Sendable {
         _ session: DeviceSession, device: DeviceID, _ scope: TenantScope, _ capabilities: DeviceCapabilities
     ) async throws -> Bool {
         let identity = DeviceIdentity(scope: scope, deviceID: device, sessionID: .generate())
-        guard let replaced = try await database.tenant(scope).openSession(
-            identity.sessionID, device: device, replica: replicaID, remoteAddress: session.transport.remoteAddress,
-            capabilities: capabilities)
+        guard
+            let replaced = try await database.tenant(scope).openSession(
+                identity.sessionID, device: device, replica: replicaID, remoteAddress: session.transport.remoteAddress,
+                capabilities: capabilities)
         else {
             session.refuse("unauthorized", "This device is no longer active.", retryable: false, closing: .revoked)
             return false

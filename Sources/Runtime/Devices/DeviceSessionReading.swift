@@ -11,7 +11,6 @@ extension DeviceSession {
         case result(callID: String, ToolOutcome, isTooLarge: Bool)
     }
 
-
     /// Frames in order; results beside each other, so many at once that a device which answers much waits at its own socket.
     func read<Frames: AsyncSequence & Sendable>(_ frames: Frames) async -> Part where Frames.Element == [UInt8] {
         await withTaskGroup(of: Void.self) { group in
@@ -162,7 +161,8 @@ extension DeviceSession {
             refuse(result: text)
         } catch {
             hub.logger.warning("a device's result cannot be written now", metadata: ["callId": "\(text)", "error": "\(error)"])
-            outbox.offer(DeviceFrame.error("unavailable", "The result of call \(text) cannot be taken now; send it again.", retryable: true))
+            outbox.offer(
+                DeviceFrame.error("unavailable", "The result of call \(text) cannot be taken now; send it again.", retryable: true))
         }
     }
 

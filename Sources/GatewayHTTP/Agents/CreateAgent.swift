@@ -1,0 +1,43 @@
+import Domain
+import Hummingbird
+import JSON
+import Runtime
+import Storage
+
+/// `POST /api/agents`: an agent, with its first version when a config is given.
+struct CreateAgent: Operation {
+    let gateway: Gateway
+
+    func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
+        try QueryReader.refuseAny(request)
+        let body = try await JSONBody.read(request)
+        var reader = try JSONObjectReader(body.root)
+        let name = try reader.string("name", maxBytes: 1024)
+        guard Names.isValid(name) else { throw JSONViolation(pointer: reader.pointer(to: "name"), message: Names.rule) }
+        let description = try reader.optionalString("description", maxBytes: Limits.maxDescriptionBytes)
+        let config = try reader.optionalNode("config")
+        let version = try reader.optionalVersionLabel()
+        try reader.finish()
+        guard version == nil || config != nil else {
+            throw JSONViolation(pointer: reader.pointer(to: "version"), message: "labels a config; send config as well, or leave it out")
+        }
+        let (agent, published) = try await gateway.agents.create(
+            context.scope, name: name, description: description, config: config, version: version)
+        return Answer.object(.created, location: "/api/agents/\(agent.agentID)") { writer in
+            agent.write(to: &writer)
+            guard let published else { return }
+            writer.key("currentVersion")
+            writer.beginObject()
+            published.write(to: &writer, withConfig: false)
+            writer.endObject()
+        }
+    }
+}
+
+extension JSONObjectReader {
+    mutating func optionalVersionLabel() throws(JSONViolation) -> String? {
+        guard let version = try optionalString("version", maxBytes: 1024) else { return nil }
+        guard Names.isValid(version) else { throw JSONViolation(pointer: pointer(to: "version"), message: Names.rule) }
+        return version
+    }
+}

@@ -1,0 +1,259 @@
+import Domain
+import JSON
+import NIOCore
+import NIOHTTP1
+
+/// A request body that did not come in time; ends the handler that waits for it.
+struct RequestBodyTimeout: Error {}
+
+/// Keeps one HTTP/1.1 connection within its bounds: time for heads, bodies and silence, sizes, slow readers, shutdown. Answers what
+/// never becomes a request, decides which request becomes a device's socket, and ends connections so that answers arrive.
+///
+/// Stands between NIO's decoder and its upgrade handler. From a valid upgrade on it passes everything through, for what follows may be
+/// bytes of the other protocol.
+final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private var state = ConnectionState(now: .now())
+    private var context: ChannelHandlerContext?
+    private var timer: Scheduled<Void>?
+    private var timerDeadline = NIODeadline.distantFuture
+    private var stallTimer: Scheduled<Void>?
+    private var shutdownTimer: Scheduled<Void>?
+    /// The answer under way has no end of its own.
+    private var isStreaming = false
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        arm()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        timer?.cancel()
+        stallTimer?.cancel()
+        shutdownTimer?.cancel()
+        self.context = nil
+    }
+
+    // MARK: Time
+
+    /// From `FirstByteWatch`, before the decoder sees the bytes.
+    func bytesArrived() { if state.phase == .waiting { state.bytesArrived(.now()) } }
+    /// From `FirstByteWatch`, after everything in them was acted on.
+    func readCompleted() { arm() }
+
+    /// One timer a connection, set again only when it would come too late: requests that are quick cost none.
+    private func arm() {
+        guard let deadline = state.deadline, let context, timer == nil || timerDeadline > deadline else { return }
+        timer?.cancel()
+        timerDeadline = deadline
+        timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { [weak self] in self?.timerFired() }
+    }
+
+    private func timerFired() {
+        timer = nil
+        guard let deadline = state.deadline, let context else { return }
+        guard deadline <= .now() else { return arm() }
+        switch state.overdue() {
+        case .close: context.close(promise: nil)
+        case .answerTimeout(let isReadingBody):
+            let seconds = isReadingBody ? Limits.requestBodySeconds : Limits.requestHeadSeconds
+            let error = GatewayError(
+                status: 408, code: "request_timeout",
+                detail: "The request's \(isReadingBody ? "body" : "head") did not come within \(seconds) s; send it again.")
+            end(context, with: error)
+            if isReadingBody { context.fireErrorCaught(RequestBodyTimeout()) }
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        stallTimer?.cancel()
+        stallTimer = nil
+        if !context.channel.isWritable {
+            stallTimer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(Limits.watcherStallSeconds))) { [weak self] in
+                self?.context?.close(promise: nil)
+            }
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    // MARK: In
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch state.phase {
+        case .upgraded: context.fireChannelRead(data)
+        case .lingering: break
+        default:
+            switch unwrapInboundIn(data) {
+            case .head(let head): read(head, context)
+            case .body: context.fireChannelRead(data)
+            case .end:
+                state.requestRead()
+                context.fireChannelRead(data)
+            }
+        }
+    }
+
+    private func read(_ original: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        var head = original
+        state.headRead(.now(), isKeptAlive: head.isKeepAlive)
+        guard head.uri.utf8.count <= Limits.maxURIBytes else {
+            let detail = "The request's target is longer than \(Limits.maxURIBytes) bytes."
+            return end(context, with: GatewayError(status: 414, code: "uri_too_long", detail: detail))
+        }
+        if head.headers.contains(name: "upgrade") {
+            if state.requestsSeen == 1, DeviceHandshake.isValid(head) {
+                state.upgrade()
+            } else {
+                // NIO would swallow a request whose upgrade it refuses; without the header it is an ordinary request.
+                head.headers.remove(name: "upgrade")
+            }
+        }
+        if state.phase != .upgraded, Self.expectsContinue(head) {
+            context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+        }
+        context.fireChannelRead(wrapInboundOut(.head(head)))
+    }
+
+    /// RFC 9110 §10.1.1; a body that is too large is not asked for.
+    private static func expectsContinue(_ head: HTTPRequestHead) -> Bool {
+        guard head.version == .http1_1, let length = head.headers.first(name: "expect"), length.lowercased() == "100-continue" else {
+            return false
+        }
+        return head.headers.first(name: "content-length").flatMap { Int($0) }.map { $0 <= Limits.maxBodyBytes } ?? true
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        context.fireChannelReadComplete()
+        // Nobody above reads a connection that lingers.
+        if state.phase == .lingering { context.read() }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard let error = error as? HTTPParserError, state.phase != .upgraded, state.phase != .lingering else {
+            return context.fireErrorCaught(error)
+        }
+        let isReadingRequest = state.isReadingRequest
+        if state.openRequests == 0 || (isReadingRequest && state.openRequests == 1 && !state.hasBegunAnswer) {
+            end(context, with: Self.refusal(error))
+        } else {
+            // An earlier request is still being answered: its answer is the last.
+            state.closesAfterAnswer = true
+        }
+        // Ends the handler that waits for the rest of its body.
+        if isReadingRequest { context.fireErrorCaught(error) }
+    }
+
+    private static func refusal(_ error: HTTPParserError) -> GatewayError {
+        guard error == .headerOverflow else {
+            return GatewayError(status: 400, code: "malformed_request", detail: "This is not HTTP/1.1 (RFC 9112): \(error).")
+        }
+        let detail = "The request's header fields are larger than \(Limits.maxHeaderBytes) bytes, or too many."
+        return GatewayError(status: 431, code: "headers_too_large", detail: detail)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case is ChannelShouldQuiesceEvent: quiesce(context)
+        // A watcher that left is noticed at once, not when the next event cannot be written.
+        case ChannelEvent.inputClosed where state.phase == .lingering || isStreaming: context.close(promise: nil)
+        default: break
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    /// Graceful shutdown: what is being answered may end, in bounds; what waits is closed. Streams are told by their task's
+    /// graceful shutdown handler.
+    private func quiesce(_ context: ChannelHandlerContext) {
+        guard state.phase != .upgraded, state.phase != .lingering else { return }
+        guard state.openRequests > 0 else { return context.close(promise: nil) }
+        state.closesAfterAnswer = true
+        shutdownTimer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(Limits.shutdownGraceSeconds))) { [weak self] in
+            self?.context?.close(promise: nil)
+        }
+    }
+
+    // MARK: Out
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        switch state.phase {
+        case .upgraded: context.write(data, promise: promise)
+        case .lingering: promise?.fail(ChannelError.ioOnClosedChannel)
+        default:
+            switch unwrapOutboundIn(data) {
+            case .head(var head):
+                if head.status.code / 100 != 1 { begin(&head) }
+                context.write(wrapOutboundOut(.head(head)), promise: promise)
+            case .body: context.write(data, promise: promise)
+            case .end:
+                context.write(data, promise: promise)
+                if state.answerEnded(.now()) { linger(context) } else { arm() }
+            }
+        }
+    }
+
+    private func begin(_ head: inout HTTPResponseHead) {
+        state.answerBegan()
+        if head.headers.first(name: "connection") == "close" {
+            state.closesAfterAnswer = true
+            isStreaming = head.headers.first(name: "content-type")?.hasPrefix("text/event-stream") ?? false
+        }
+        guard state.closesAfterAnswer || state.isReadingRequest else { return }
+        head.headers.replaceOrAdd(name: "connection", value: "close")
+    }
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        guard mode == .output, state.phase != .upgraded else { return context.close(mode: mode, promise: promise) }
+        if state.phase != .lingering { linger(context) }
+        promise?.succeed()
+    }
+
+    /// Answers by itself, where there is no handler that could.
+    private func end(_ context: ChannelHandlerContext, with error: GatewayError) {
+        if !state.hasBegunAnswer {
+            let body = Problem(error, requestID: nil).bytes
+            let headers: HTTPHeaders = [
+                "content-type": Problem.contentType, "content-length": String(body.count), "connection": "close",
+                "cache-control": "no-store", "x-content-type-options": "nosniff",
+            ]
+            let head = HTTPResponseHead(version: .http1_1, status: .init(statusCode: error.status), headers: headers)
+            context.write(wrapOutboundOut(.head(head)), promise: nil)
+            context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: body)))), promise: nil)
+            context.write(wrapOutboundOut(.end(nil)), promise: nil)
+        }
+        linger(context)
+    }
+
+    /// Closes our side and throws away what still comes for a moment: closing with unread bytes would reset the connection, and the
+    /// client might never see the answer.
+    private func linger(_ context: ChannelHandlerContext) {
+        state.linger(.now())
+        context.flush()
+        context.close(mode: .output, promise: nil)
+        arm()
+        context.read()
+    }
+}
+
+/// Stands before the decoder: tells the guard of bytes that are no request yet.
+final class FirstByteWatch: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private let connection: ConnectionGuard
+
+    init(_ connection: ConnectionGuard) { self.connection = connection }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        connection.bytesArrived()
+        context.fireChannelRead(data)
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        context.fireChannelReadComplete()
+        connection.readCompleted()
+    }
+}

@@ -1,0 +1,101 @@
+import Domain
+import NIOCore
+
+/// Bounds of a connection's last moments; the others are in `Limits`.
+enum ConnectionLimits {
+    /// After the last answer: how long what the client still sends is thrown away, so that it gets to read that answer.
+    static let lingerSeconds = 1
+    /// For the other side to answer our WebSocket close.
+    static let closeSeconds = 2
+}
+
+/// Where a connection stands, and until when it may stay there. Decides only; `ConnectionGuard` acts.
+struct ConnectionState {
+    enum Phase: Equatable {
+        /// No request under way, no byte of the next.
+        case waiting
+        /// Some bytes of a head have come.
+        case readingHead
+        /// The head is there, the body is not.
+        case readingBody
+        /// All that is left is our answer, which has its own bounds.
+        case answering
+        /// The last answer is out.
+        case lingering
+        /// The connection has become a WebSocket.
+        case upgraded
+    }
+
+    enum Overdue: Equatable {
+        case close
+        /// 408, where no answer has begun.
+        case answerTimeout(isReadingBody: Bool)
+    }
+
+    private(set) var phase = Phase.waiting
+    private(set) var deadline: NIODeadline?
+    /// Requests whose answer has not ended; more than one when the client pipelines.
+    private(set) var openRequests = 0
+    private(set) var hasBegunAnswer = false
+    private(set) var requestsSeen = 0
+    var closesAfterAnswer = false
+
+    var isReadingRequest: Bool { phase == .readingBody }
+
+    init(now: NIODeadline) { wait(now) }
+
+    private mutating func wait(_ now: NIODeadline) {
+        phase = .waiting
+        deadline = now + .seconds(Int64(Limits.idleConnectionSeconds))
+    }
+
+    mutating func bytesArrived(_ now: NIODeadline) {
+        guard phase == .waiting else { return }
+        phase = .readingHead
+        deadline = now + .seconds(Int64(Limits.requestHeadSeconds))
+    }
+
+    mutating func headRead(_ now: NIODeadline, isKeptAlive: Bool) {
+        openRequests += 1
+        requestsSeen += 1
+        if !isKeptAlive { closesAfterAnswer = true }
+        phase = .readingBody
+        deadline = now + .seconds(Int64(Limits.requestBodySeconds))
+    }
+
+    mutating func requestRead() {
+        guard phase == .readingBody else { return }
+        phase = .answering
+        deadline = nil
+    }
+
+    mutating func upgrade() {
+        phase = .upgraded
+        deadline = nil
+    }
+
+    mutating func answerBegan() { hasBegunAnswer = true }
+
+    /// Returns whether the connection ends with this answer: asked for, or because the request was not read to its end.
+    mutating func answerEnded(_ now: NIODeadline) -> Bool {
+        hasBegunAnswer = false
+        openRequests -= 1
+        guard !closesAfterAnswer, !isReadingRequest else { return true }
+        if openRequests == 0 { wait(now) }
+        return false
+    }
+
+    mutating func linger(_ now: NIODeadline) {
+        phase = .lingering
+        deadline = now + .seconds(Int64(ConnectionLimits.lingerSeconds))
+    }
+
+    /// What is to be done now that `deadline` has passed.
+    func overdue() -> Overdue {
+        switch phase {
+        case .readingHead: .answerTimeout(isReadingBody: false)
+        case .readingBody: .answerTimeout(isReadingBody: true)
+        case .waiting, .answering, .lingering, .upgraded: .close
+        }
+    }
+}

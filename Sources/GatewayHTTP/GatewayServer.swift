@@ -1,0 +1,47 @@
+import Domain
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+public import Runtime
+public import ServiceLifecycle
+import Storage
+
+/// The HTTP side of a gateway: the API, the devices' sockets and, on a port of its own, the metrics.
+///
+/// Graceful shutdown: no new connections; requests end; sockets close with 1001; handlers that stream are told through their task
+/// (`withGracefulShutdownHandler`), and whatever is left is closed after `Limits.shutdownGraceSeconds`.
+public struct GatewayServer: Service {
+    private let gateway: Gateway
+    private let onBound: @Sendable (Int) async -> Void
+
+    /// - Parameter onBound: called with the port once connections are taken; port 0 in the configuration lets the system choose.
+    public init(gateway: Gateway, onBound: @escaping @Sendable (Int) async -> Void = { _ in }) {
+        self.gateway = gateway
+        self.onBound = onBound
+    }
+
+    public func run() async throws {
+        let configuration = gateway.configuration
+        let application = Application(
+            responder: Self.router(gateway).buildResponder(),
+            server: HTTPServerBuilder { [hub = gateway.deviceHub] responder in GatewayChannel(responder: responder, hub: hub) },
+            configuration: ApplicationConfiguration(
+                address: .hostname(configuration.host, port: configuration.port), backlog: 1024,
+                availableConnectionsDelegate: .maximum(Limits.maxConnections, logger: gateway.logger)),
+            services: configuration.metricsPort.map { [MetricsServer(gateway: gateway, port: $0)] } ?? [],
+            onServerRunning: { [onBound] channel in await onBound(channel.localAddress?.port ?? configuration.port) },
+            logger: gateway.logger)
+        try await application.run()
+    }
+
+    static func router(_ gateway: Gateway) -> Router<OpenContext> {
+        let router = Router(context: OpenContext.self)
+        router.addMiddleware {
+            RequestLog(metrics: gateway.metrics, logger: gateway.logger)
+            ErrorTranslator()
+        }
+        for route in RouteTable.all { route.mount(on: router, gateway: gateway) }
+        return router
+    }
+}

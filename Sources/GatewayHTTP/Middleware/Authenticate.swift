@@ -1,0 +1,37 @@
+import Domain
+import HTTPTypes
+import Hummingbird
+import Runtime
+
+/// The one place where a request gets its principal: key, then scope. The body has not been looked at yet.
+struct Authenticate: Sendable {
+    /// That authentication happened. Nobody else can make one.
+    struct Proof: ~Copyable {
+        let context: OpenContext
+        let principal: Principal
+
+        fileprivate init(context: OpenContext, principal: Principal) {
+            self.context = context
+            self.principal = principal
+        }
+    }
+
+    let authenticator: Authenticator
+    let scope: Scope
+
+    func callAsFunction(_ request: Request, _ context: OpenContext) async throws(GatewayError) -> AuthenticatedContext {
+        let principal = try await authenticator.authenticate(bearer: Self.bearer(request.headers[.authorization]))
+        context.tenant.note(principal.scope.tenantID)
+        try principal.require(scope)
+        return AuthenticatedContext(Proof(context: context, principal: principal))
+    }
+
+    /// RFC 6750 §2.1; the scheme's case does not matter (RFC 9110 §11.1).
+    static func bearer(_ header: String?) -> String? {
+        guard let header, let space = header.utf8.firstIndex(of: UInt8(ascii: " ")) else { return nil }
+        let scheme = header[..<space]
+        guard scheme == "Bearer" || scheme.lowercased() == "bearer" else { return nil }
+        let key = header[space...].drop { $0 == " " }
+        return key.isEmpty ? nil : String(key)
+    }
+}

@@ -1,0 +1,56 @@
+import Domain
+import HTTPTypes
+
+/// The whole API on one screen. `openapi.yaml` describes the same rows; a test compares them.
+enum RouteTable {
+    static let all: [Route] = [
+        Route(open: .get, "/health", "getHealth", GetHealth.self),
+        Route(open: .get, "/health/ready", "getReadiness", GetReadiness.self),
+        Route(open: .get, "/openapi.yaml", "getOpenAPI", GetOpenAPI.self),
+
+        Route(.post, "/api/agents", .agentsWrite, "createAgent", CreateAgent.self),
+        Route(.get, "/api/agents", .agentsRead, "listAgents", ListAgents.self),
+        Route(.get, "/api/agents/{agentId}", .agentsRead, "getAgent", GetAgent.self),
+        Route(.patch, "/api/agents/{agentId}", .agentsWrite, "updateAgent", UpdateAgent.self),
+        Route(.delete, "/api/agents/{agentId}", .agentsWrite, "deleteAgent", DeleteAgent.self),
+        Route(.post, "/api/agents/{agentId}/versions", .agentsWrite, "publishAgentVersion", PublishAgentVersion.self),
+        Route(.get, "/api/agents/{agentId}/versions", .agentsRead, "listAgentVersions", ListAgentVersions.self),
+        Route(.get, "/api/agents/{agentId}/versions/{versionId}", .agentsRead, "getAgentVersion", GetAgentVersion.self),
+
+        Route(.post, "/api/runs", .runsWrite, "createRun", CreateRun.self),
+        Route(.get, "/api/runs", .runsRead, "listRuns", ListRuns.self),
+        Route(.get, "/api/runs/{runId}", .runsRead, "getRun", GetRun.self),
+        Route(.get, "/api/runs/{runId}/events", .runsRead, "listRunEvents", ListRunEvents.self),
+        Route(.get, "/api/runs/{runId}/stream", .runsRead, "streamRun", StreamRun.self, answersHead: false),
+        Route(.post, "/api/runs/{runId}/cancel", .runsCancel, "cancelRun", CancelRun.self),
+        Route(.get, "/api/runs/{runId}/tool-calls", .runsRead, "listToolCalls", ListToolCalls.self),
+        Route(.post, "/api/runs/{runId}/tool-results", .toolsRespond, "submitToolResult", SubmitToolResult.self),
+
+        Route(.post, "/api/devices/enrollment-tokens", .devicesWrite, "createEnrollmentToken", CreateEnrollmentToken.self),
+        Route(open: .post, "/api/devices/enroll", "enrollDevice", EnrollDevice.self),
+        Route(.get, "/api/devices", .devicesRead, "listDevices", ListDevices.self),
+        Route(.post, "/api/devices", .devicesWrite, "registerDevice", RegisterDevice.self),
+        Route(.get, "/api/devices/{deviceId}", .devicesRead, "getDevice", GetDevice.self),
+        Route(.patch, "/api/devices/{deviceId}", .devicesWrite, "updateDevice", UpdateDevice.self),
+        Route(.delete, "/api/devices/{deviceId}", .devicesWrite, "revokeDevice", RevokeDevice.self),
+        Route(.post, "/api/devices/{deviceId}/approve", .devicesWrite, "approveDevice", ApproveDevice.self),
+        Route(.get, "/api/devices/{deviceId}/sessions", .devicesRead, "listDeviceSessions", ListDeviceSessions.self),
+        // The socket itself is set up below HTTP; this answers those who ask for it in a way that cannot be upgraded.
+        Route(open: .get, DeviceHandshake.path, "connectDevice", RefuseDeviceHandshake.self),
+    ]
+
+    /// For 405: the methods under which a path is known, each once, in the table's order.
+    static func methods(forPath path: String) -> [HTTPRequest.Method] {
+        let parts = path.split(separator: "/")
+        var methods: [HTTPRequest.Method] = []
+        for route in all where matches(route.path.split(separator: "/"), parts) && !methods.contains(route.method) {
+            methods.append(route.method)
+            if route.method == .get, route.operationID != "streamRun" { methods.append(.head) }
+        }
+        return methods
+    }
+
+    private static func matches(_ template: [Substring], _ parts: [Substring]) -> Bool {
+        template.count == parts.count && zip(template, parts).allSatisfy { $0.first == "{" || $0 == $1 }
+    }
+}

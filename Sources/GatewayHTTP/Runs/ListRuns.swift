@@ -1,0 +1,27 @@
+import Domain
+import Hummingbird
+import Runtime
+import Storage
+
+/// `GET /api/runs`: newest first, by status, agent and time.
+struct ListRuns: Operation {
+    let gateway: Gateway
+
+    func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
+        var query = try QueryReader(request)
+        var filter = RunFilter()
+        if let text = query.string("status") {
+            guard let status = RunStatus(rawValue: text) else {
+                throw GatewayError.invalidQuery(
+                    "status", "must be one of \(RunStatus.allCases.map(\.rawValue).joined(separator: ", "))")
+            }
+            filter.status = status
+        }
+        filter.agentID = try query.id("agentId")
+        filter.createdAfter = try query.time("createdAfter")
+        filter.createdBefore = try query.time("createdBefore")
+        let page = try query.page()
+        try query.finish()
+        return Answer.page(try await gateway.runs.list(context.scope, filter, page)) { run, writer in run.write(to: &writer) }
+    }
+}

@@ -1,0 +1,51 @@
+import Domain
+import HTTPTypes
+import Hummingbird
+import Logging
+import JSON
+import NIOCore
+import NIOHTTPTypes
+import Runtime
+import Storage
+
+/// `GET /api/runs/{runId}/stream`: server-sent events from any seq of the run's life; resumes with `Last-Event-ID` or `since`.
+struct StreamRun: Operation {
+    let gateway: Gateway
+
+    func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
+        let id = try context.parameters.id("runId", "run", as: RunID.self)
+        let scope = context.scope
+        guard let bounds = try await gateway.database.tenant(scope).bounds(of: id) else { throw GatewayError.notFound("run") }
+        let cursor = try StreamOpening.cursor(request)
+        // 204 makes EventSource stop asking (WHATWG HTML, server-sent events).
+        if bounds.status.isTerminal, cursor >= bounds.last { return Answer.noContent() }
+        let sink = FeedSink(channel: context.channel) { channel, bytes in
+            channel.writeAndFlush(HTTPResponsePart.body(bytes), promise: nil)
+        }
+        let feeds = gateway.feeds
+        // A cursor ahead of a live run waits there: what it has not seen yet begins after it.
+        let lastSeq = max(bounds.last, 0)
+        return Response(
+            status: .ok, headers: Self.headers,
+            body: ResponseBody { writer in
+                // Sent at once, so that the response's head has gone before live events are written beside this writer.
+                try await writer.write(Self.preamble)
+                do {
+                    _ = try await feeds.follow(scope, id, after: cursor, lastSeq: lastSeq, sink: sink) { try await writer.write($0) }
+                } catch {
+                    // The client resumes from its last id; an error could not be told inside the stream anyway.
+                    context.logger.info("stream cut", metadata: ["run": "\(id)", "cause": "\(error)"])
+                    throw error
+                }
+                try await writer.finish(nil)
+            })
+    }
+
+    private static let preamble = ByteBuffer(string: "retry: 1000\n\n")
+    private static let headers: HTTPFields = [
+        .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store", .connection: "close",
+        .xContentTypeOptions: "nosniff",
+        // nginx would hold events back otherwise.
+        HTTPField.Name("X-Accel-Buffering") ?? .range: "no",
+    ]
+}

@@ -1,0 +1,77 @@
+/// A transaction's hold on a connection.
+final class Lease {
+    let identity: Int
+    let connection: Connection
+    /// What the body (or the end) asked for while another of its statements runs.
+    var pending = SegmentQueue()
+    /// The first error since BEGIN: the transaction is aborted, unless the body went back to a savepoint.
+    var failure: PostgresError?
+
+    init(identity: Int, connection: Connection) {
+        self.identity = identity
+        self.connection = connection
+    }
+}
+
+/// A set of equal connections and what waits for them.
+struct Lane {
+    /// Groups in flight per connection: one runs while the next is on its way.
+    let window: Int
+    let connections: [Connection]
+    /// Rolled back through no fault of their own; they go first, each alone.
+    var reruns = SegmentQueue()
+    var queue = SegmentQueue()
+    /// Cancelled segments that may still stand in `queue`.
+    var canceledCount = 0
+    /// Since when no connection has been up.
+    var downSince: Int64? = 0
+    var lastFailure = "not connected yet"
+
+    var upCount: Int { connections.reduce(0) { $0 + ($1.isUp ? 1 : 0) } }
+
+    /// The connection with the fewest groups in flight that may take one more.
+    func available() -> Connection? {
+        var best: Connection?
+        for connection in connections where connection.isUp && connection.cancelToken == nil && connection.lease == nil {
+            if connection.load < window, best.map({ connection.load < $0.load }) ?? true { best = connection }
+        }
+        return best
+    }
+
+    /// Marks and takes what goes out next: reruns alone, `alone` and lane two alone, the rest shared out over the connections.
+    mutating func nextGroup(maxCount: Int, maxBytes: Int) -> [Segment] {
+        while let segment = reruns.popFirst() {
+            if segment.markSent() { return [segment] }
+        }
+        let fairShare = (queue.count + upCount - 1) / max(1, upCount)
+        let wanted = max(1, min(maxCount, fairShare))
+        var group: [Segment] = []
+        var byteCount = 0
+        while group.count < wanted, let segment = queue.first {
+            if !group.isEmpty, !segment.mayShare || byteCount + segment.byteCount > maxBytes { break }
+            _ = queue.popFirst()
+            guard segment.markSent() else { continue }
+            group.append(segment)
+            byteCount += segment.byteCount
+            if !segment.mayShare { break }
+        }
+        return group
+    }
+
+    mutating func noteCanceled() {
+        canceledCount += 1
+        if canceledCount > 256, canceledCount > queue.count / 2 {
+            queue.compact()
+            canceledCount = 0
+        }
+    }
+
+    mutating func removeAll() -> [Segment] { reruns.removeAll() + queue.removeAll() }
+}
+
+extension Segment {
+    var mayShare: Bool {
+        if case .statement(.shared) = kind { return true }
+        return false
+    }
+}

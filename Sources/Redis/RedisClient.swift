@@ -1,0 +1,86 @@
+public import Logging
+public import NIOCore
+import Synchronization
+
+/// One multiplexed connection: callers' commands gather in one buffer, which goes out once per tick of the event loop; replies come in order.
+/// Blocking commands and SUBSCRIBE do not belong here.
+public final class RedisClient: Sendable {
+    private let core: ClientCore
+    private let supervisor: Supervisor
+
+    public init(_ configuration: RedisConfiguration, eventLoopGroup: any EventLoopGroup, logger: Logger) {
+        supervisor = Supervisor(configuration, eventLoop: eventLoopGroup.next(), logger: logger)
+        core = ClientCore(configuration, supervisor: supervisor, logger: logger)
+    }
+
+    /// Connects, and again after each loss, until the task is cancelled or `shutDown` is called. Every waiter has its answer on return.
+    public func run() async {
+        await supervisor.run(owner: core)
+        core.shutDown()
+    }
+
+    /// New commands are refused, waiting ones end with `.shutDown`, `run` returns.
+    public func shutDown() {
+        core.shutDown()
+        supervisor.end()
+    }
+
+    public var isConnected: Bool { core.statistics.isConnected }
+    public var statistics: RedisStatistics { core.statistics }
+
+    /// An error reply of the server is thrown as `.server`. While the very first connect is under way the command waits for it; later a missing
+    /// connection is an error at once.
+    public func send(_ command: RedisCommand) async throws(RedisError) -> RedisValue {
+        let replies = try await wait { waiter in
+            self.core.enqueue(command, Slot(waiter: waiter, replies: 1))
+        }
+        switch replies {
+        case .one(let value): return value
+        case .many(let values): return .array(values)
+        }
+    }
+
+    /// The replies in order of the commands; error replies are `.error` values. Not atomic: other callers' commands may run in between.
+    public func pipeline(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
+        guard !commands.isEmpty else { return [] }
+        let replies = try await wait { waiter in
+            self.core.enqueue(commands, Slot(waiter: waiter, replies: commands.count, isPipeline: true))
+        }
+        switch replies {
+        case .one(let value): return [value]
+        case .many(let values): return values
+        }
+    }
+
+    /// Sends without waiting: replies are dropped. false when not connected or the queue is full; then nothing is sent.
+    @discardableResult
+    public func post(_ commands: [RedisCommand]) -> Bool {
+        commands.isEmpty || core.post(commands)
+    }
+
+    @inline(__always)
+    private func wait(_ enqueue: (Waiter) -> RedisError?) async throws(RedisError) -> Waiter.Replies {
+        let waiter = Waiter()
+        // Unsafe: the checked form costs an allocation a command; `Waiter` resumes exactly once.
+        let outcome = await withTaskCancellationHandler {
+            await withUnsafeContinuation { (continuation: UnsafeContinuation<Waiter.Outcome, Never>) in
+                guard waiter.begin(continuation) else { return }
+                if let refusal = enqueue(waiter) { waiter.finish(.failure(refusal)) }
+            }
+        } onCancel: {
+            waiter.cancel()
+        }
+        return try outcome.get()
+    }
+}
+
+/// A moment's view of one client.
+public struct RedisStatistics: Sendable, Equatable {
+    public let isConnected: Bool
+    /// Connections that were made, so reconnects + 1.
+    public let connections: Int
+    /// Commands without a reply yet.
+    public let unansweredCommands: Int
+    /// Bytes that the socket did not take yet.
+    public let unwrittenBytes: Int
+}

@@ -1,0 +1,118 @@
+import Configuration
+import FoundationEssentials
+import Cryptography
+import Domain
+import Logging
+import Postgres
+import Redis
+import Runtime
+
+/// What is wrong with the environment, in one sentence that says what to do.
+struct SettingsError: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// The environment, read and checked once. An empty value counts as unset.
+struct Settings {
+    let gateway: GatewayConfiguration
+    let postgres: PostgresConfiguration
+    let redis: RedisConfiguration
+    let logLevel: Logger.Level
+    let isLogJSON: Bool
+
+    init(_ config: ConfigReader) throws {
+        let reader = SettingsReader(config: config)
+        let host = reader.text("host") ?? "127.0.0.1"
+        let port = try reader.int("port", in: 1...65_535) ?? 3000
+        gateway = GatewayConfiguration(
+            host: host, port: port, publicURL: try reader.url("public.url"), policiesDirectory: reader.text("policies.dir") ?? "policies",
+            migrationsDirectory: reader.text("migrations.dir") ?? "migrations",
+            runLeaseSeconds: try reader.int("run.lease.seconds", in: 3...600) ?? 30,
+            deviceHeartbeatSeconds: try reader.int("device.heartbeat.seconds", in: 1...300) ?? 30,
+            maxConcurrentRuns: try reader.int("max.concurrent.runs", in: 1...10_000) ?? 256,
+            metricsPort: try reader.int("metrics.port", in: 1...65_535), openAPIFile: reader.text("openapi.file") ?? "openapi.yaml")
+        postgres = try Self.database(reader, "database.url")
+        redis = try Self.redis(reader)
+        (logLevel, isLogJSON) = try Self.logging(reader)
+        try Self.checkMasterKey(reader)
+    }
+
+    static func read() throws -> Settings { try Settings(ConfigReader(provider: EnvironmentVariablesProvider())) }
+
+    /// For migrate and keys: only the owner's database is needed.
+    static func owner() throws -> PostgresConfiguration {
+        let reader = SettingsReader(config: ConfigReader(provider: EnvironmentVariablesProvider()))
+        var configuration = try database(reader, reader.text("database.owner.url") == nil ? "database.url" : "database.owner.url")
+        configuration.sharedConnections = 1
+        configuration.transactionConnections = 1
+        // A migration may build an index over a large table.
+        configuration.statementTimeoutMilliseconds = 600_000
+        return configuration
+    }
+
+    static func ownerMigrationsDirectory() -> String {
+        SettingsReader(config: ConfigReader(provider: EnvironmentVariablesProvider())).text("migrations.dir") ?? "migrations"
+    }
+
+    private static func database(_ reader: SettingsReader, _ key: String) throws -> PostgresConfiguration {
+        guard let url = reader.text(key) else {
+            throw SettingsError(
+                description: "\(reader.name(key)) is not set; give a libpq URL such as postgresql://hsafa_app@localhost:5432/hsafa")
+        }
+        do { return try PostgresConfiguration(url: url) } catch {
+            throw SettingsError(description: "\(reader.name(key)) is no libpq connection URL: \(error.message)")
+        }
+    }
+
+    private static func redis(_ reader: SettingsReader) throws -> RedisConfiguration {
+        do { return try RedisConfiguration(url: reader.text("redis.url") ?? "redis://127.0.0.1:6379") } catch {
+            throw SettingsError(description: "REDIS_URL is not usable: \(error.message)")
+        }
+    }
+
+    static func logging(_ reader: SettingsReader) throws -> (Logger.Level, isJSON: Bool) {
+        let levelText = reader.text("log.level") ?? "info"
+        guard let level = Logger.Level(rawValue: levelText.lowercased()) else {
+            throw SettingsError(
+                description: "LOG_LEVEL is \(levelText); it can be \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        let format = reader.text("log.format") ?? "text"
+        guard format == "text" || format == "json" else { throw SettingsError(description: "LOG_FORMAT is \(format); it can be text or json") }
+        return (level, format == "json")
+    }
+
+    private static func checkMasterKey(_ reader: SettingsReader) throws {
+        guard let text = reader.text("master.key") else { return }
+        guard Base64.decode(text)?.count == 32 else {
+            throw SettingsError(description: "MASTER_KEY must be 32 bytes in base64; make one with `openssl rand -base64 32`")
+        }
+    }
+}
+
+/// Reads `a.b.c` from the variable `A_B_C`.
+struct SettingsReader {
+    let config: ConfigReader
+
+    func name(_ key: String) -> String { key.uppercased().replacing(".", with: "_") }
+
+    func text(_ key: String) -> String? {
+        guard let value = config.string(forKey: ConfigKey(key), isSecret: true), !value.isEmpty else { return nil }
+        return value
+    }
+
+    func int(_ key: String, in range: ClosedRange<Int>) throws -> Int? {
+        guard let text = text(key) else { return nil }
+        guard let value = Int(text), range.contains(value) else {
+            throw SettingsError(description: "\(name(key)) is \(text); it must be a whole number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return value
+    }
+
+    func url(_ key: String) throws -> String? {
+        guard let text = text(key) else { return nil }
+        guard text.hasPrefix("http://") || text.hasPrefix("https://"), !text.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }) else {
+            throw SettingsError(description: "\(name(key)) is \(text); it must be an http or https URL")
+        }
+        return text
+    }
+}

@@ -1,0 +1,92 @@
+import ArgumentParser
+import HsafaClient
+import JSON
+
+struct List: AsyncParsableCommand {
+    enum Kind: String, ExpressibleByArgument, CaseIterable { case agents, runs, devices }
+
+    static let configuration = CommandConfiguration(
+        abstract: "List agents, runs or devices.",
+        discussion: """
+              hsafa list agents
+              hsafa list runs --status waiting_tool --limit 20
+              hsafa list devices --json | jq -r .deviceId
+            """)
+
+    @OptionGroup var connection: ConnectionOptions
+
+    @Argument(help: "What to list: agents, runs or devices.")
+    var kind: Kind
+
+    @Option(help: "Runs and devices with this status only, e.g. queued, running, waiting_tool, completed, failed, canceled.")
+    var status: String?
+
+    @Option(help: "At most so many, 1 to 10,000.")
+    var limit = 50
+
+    @Flag(help: "Print one JSON object a line.")
+    var json = false
+
+    func validate() throws {
+        guard (1...10_000).contains(limit) else { throw ValidationError("--limit must be 1 to 10,000.") }
+        guard status == nil || kind != .agents else { throw ValidationError("--status is for runs and devices.") }
+    }
+
+    func run() async throws {
+        try await connection.withClient { client in
+            switch kind {
+            case .agents:
+                try await show(["NAME", "ID", "CURRENT VERSION"]) { size, cursor in
+                    try await client.agents.list(limit: size, cursor: cursor)
+                } row: { agent in
+                    ([agent.name, agent.agentId, agent.currentVersionId ?? "-"], agent.json)
+                }
+            case .runs:
+                try await show(["ID", "STATUS", "AGENT", "CREATED"]) { size, cursor in
+                    try await client.runs.list(status: status, limit: size, cursor: cursor)
+                } row: { run in
+                    ([run.runId, run.status, run.agentName ?? "-", run.createdAt ?? "-"], run.json)
+                }
+            case .devices:
+                try await show(["ID", "NAME", "KEY", "STATUS", "ONLINE"]) { size, cursor in
+                    try await client.devices.list(status: status, limit: size, cursor: cursor)
+                } row: { device in
+                    let online = device.isOnline.map { $0 ? "yes" : "no" } ?? "-"
+                    return (
+                        [device.deviceId, device.displayName ?? "-", device.deviceKey ?? "-", device.status ?? "-", online], device.json
+                    )
+                }
+            }
+        }
+    }
+
+    private func show<Item>(
+        _ header: [String], page: (_ size: Int, _ cursor: String?) async throws -> Page<Item>, row: (Item) -> ([String], RawJSON)
+    ) async throws {
+        var rows = [header]
+        var count = 0
+        var cursor: String?
+        repeat {
+            let received = try await page(min(limit - count, 100), cursor)
+            for item in received.items.prefix(limit - count) {
+                count += 1
+                let (columns, object) = row(item)
+                if json { Terminal.output.json(object.bytes) } else { rows.append(columns.map { Terminal.brief($0, limit: 80) }) }
+            }
+            cursor = received.items.isEmpty ? nil : received.nextCursor
+        } while cursor != nil && count < limit
+        if !json { printTable(rows) }
+    }
+
+    private func printTable(_ rows: [[String]]) {
+        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        for (index, row) in rows.enumerated() {
+            var line = ""
+            for (column, text) in row.enumerated() {
+                let isLast = column == row.count - 1
+                line += text + (isLast ? "" : String(repeating: " ", count: widths[column] - text.count + 2))
+            }
+            Terminal.output.line(index == 0 ? Terminal.output.dim(line) : line)
+        }
+    }
+}

@@ -1,0 +1,118 @@
+import Argon2
+import Cryptography
+public import Domain
+import FoundationEssentials
+import JSON
+public import Logging
+public import NIOCore
+import NIOPosix
+public import Postgres
+public import Redis
+public import Storage
+import Synchronization
+
+/// The servers that `make test` started, with a migrated database; one for the whole test process.
+public final class TestEnvironment: Sendable {
+    public struct Missing: Error, CustomStringConvertible {
+        public let description: String
+    }
+
+    public let ownerURL: String
+    public let appURL: String
+    public let redisURL: String
+    public let owner: PostgresClient
+    public let app: PostgresClient
+    public let database: Database
+    public let redis: RedisClient
+    public let subscriber: RedisSubscriber
+    public let logger: Logger
+
+    public static let repository: String = {
+        // Tests/Support/TestEnvironment.swift → the repository.
+        var parts = #filePath.split(separator: "/", omittingEmptySubsequences: false)
+        parts.removeLast(3)
+        return parts.joined(separator: "/")
+    }()
+
+    /// Made by the first test that asks for it.
+    public static let shared = Task { try await TestEnvironment() }
+
+    public static func start() async throws -> TestEnvironment { try await shared.value }
+
+    public static func variable(_ name: String) throws -> String {
+        guard let value = ProcessInfo.processInfo.environment[name], !value.isEmpty else {
+            throw Missing(description: "\(name) is not set: run the tests with `make test`, which starts Postgres and Redis for them")
+        }
+        return value
+    }
+
+    private init() async throws {
+        ownerURL = try Self.variable("TEST_OWNER_URL")
+        appURL = try Self.variable("TEST_APP_URL")
+        redisURL = try Self.variable("TEST_REDIS_URL")
+        var quiet = Logger(label: "test")
+        quiet.logLevel = ProcessInfo.processInfo.environment["TEST_LOG_LEVEL"].flatMap(Logger.Level.init(rawValue:)) ?? .critical
+        logger = quiet
+        owner = PostgresClient(try Self.configuration(ownerURL), logger: quiet)
+        app = PostgresClient(try Self.configuration(appURL), logger: quiet)
+        database = Database(client: app)
+        let redisConfiguration = try RedisConfiguration(url: redisURL)
+        redis = RedisClient(redisConfiguration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: quiet)
+        subscriber = RedisSubscriber(redisConfiguration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: quiet)
+        // They live as long as the test process.
+        let (owner, app, redis, subscriber) = (owner, app, redis, subscriber)
+        Task { await owner.run() }
+        Task { await app.run() }
+        Task { await redis.run() }
+        Task { await subscriber.run() }
+        try await Migrator(client: owner, directory: Self.repository + "/migrations", logger: quiet).migrate()
+    }
+
+    public static func configuration(_ url: String) throws -> PostgresConfiguration {
+        var configuration = try PostgresConfiguration(url: url)
+        configuration.scopeSetting = Database.scopeSetting
+        return configuration
+    }
+
+    /// A tenant of this test's own, so that tests run beside each other.
+    public func makeTenant() async throws -> TenantScope {
+        let slug = "t-" + UUID.version7().lowercased
+        let id = try await Bootstrap(owner: owner).ensureTenant(slug: slug, name: "test")
+        return TenantScope(tenantID: id, slug: slug)
+    }
+
+    /// A key of the tenant; the hash is made with the least cost, as what is under test is not argon2's strength.
+    public func makeKey(_ scope: TenantScope, scopes: [Scope] = Scope.allCases) async throws -> String {
+        let token = CredentialToken.generate(.apiKey)
+        let hasher = PasswordHasher(threads: 1, maxQueued: 8, parameters: Argon2Parameters(memoryKiB: 64, iterations: 1))
+        defer { hasher.shutDown() }
+        let hash = try await hasher.hash(Array(token.text.utf8), salt: SecureRandom.bytes(16))
+        _ = try await Bootstrap(owner: owner).insertKey(
+            tenant: scope.tenantID, publicID: token.id, name: "test", secretHash: hash, scopes: scopes, isAdmin: false)
+        return token.text
+    }
+
+    /// An agent with one version that plays `script`.
+    public func makeAgent(_ scope: TenantScope, name: String = "tester", config: RawJSON) async throws -> (AgentRecord, AgentVersionRecord) {
+        let tenant = database.tenant(scope)
+        guard try await tenant.insertAgent(.generate(), name: name, description: nil) != nil, let agent = try await tenant.agent(named: name)
+        else { throw Missing(description: "agent \(name) exists") }
+        let hash = try AgentConfig.hash(of: try config.document().root)
+        guard
+            case .created(let version) = try await tenant.publish(
+                agent.agentID, version: nil, config: config, configHash: hash, metadata: nil),
+            let current = try await tenant.agent(agent.agentID)
+        else { throw Missing(description: "no version was made") }
+        return (current, version)
+    }
+}
+
+/// Polls until a condition holds; false when it did not within the bound. For conditions that nothing announces.
+public func eventually(within seconds: Double = 20, _ condition: () async throws -> Bool) async rethrows -> Bool {
+    let end = ContinuousClock.now + .milliseconds(Int(seconds * 1000))
+    while ContinuousClock.now < end {
+        if try await condition() { return true }
+        try? await Task.sleep(for: .milliseconds(10))
+    }
+    return try await condition()
+}
