@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import JSON
 import NIOCore
+import NIOHTTP1
 
 /// The body of every failure: RFC 9457, with `code`, `requestId` and `errors` as extensions.
 struct Problem: Sendable {
@@ -17,7 +18,7 @@ struct Problem: Sendable {
     static let contentType = "application/problem+json"
 
     var title: String {
-        let phrase = HTTPResponse.Status(code: error.status).reasonPhrase
+        let phrase = HTTPResponseStatus(statusCode: error.status).reasonPhrase
         return phrase.isEmpty ? "Error" : phrase
     }
 

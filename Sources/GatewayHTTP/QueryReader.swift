@@ -55,8 +55,8 @@ struct QueryReader {
 
     func finish() throws(GatewayError) {
         for pair in pairs where !known.contains(pair.name) {
-            let parameters = known.isEmpty ? "there are none here" : "known are \(known.joined(separator: ", "))"
-            throw .invalidQuery(Self.shown(pair.name), "is not known; \(parameters)")
+            let parameters = known.isEmpty ? "there are none" : "there are \(known.joined(separator: ", "))"
+            throw .invalidQuery(Self.shown(pair.name), "is not known here; \(parameters)")
         }
     }
 

@@ -159,7 +159,8 @@ extension PostgresEngine {
     /// True when all is closed.
     func endIfDone() -> Bool {
         let all = shared.connections + leased.connections
-        let isIdle = all.allSatisfy { $0.load == 0 && $0.lease == nil && $0.cancelToken == nil } && shared.reruns.isEmpty && leased.reruns.isEmpty
+        let isIdle =
+            all.allSatisfy { $0.load == 0 && $0.lease == nil && $0.cancelToken == nil } && shared.reruns.isEmpty && leased.reruns.isEmpty
         guard isIdle || (graceEnd ?? 0) <= now else { return false }
         hasEnded = true
         for connection in all where connection.handle != nil { lose(connection, "the client is shut down") }

@@ -8,7 +8,8 @@ extension PostgresEngine {
             settle(failure, of: group, on: connection)
         } else {
             for (segment, outcome) in zip(group.segments, group.outcomes) {
-                settle(segment, outcome ?? .failure(PostgresError(.connection, "the server gave no answer", mayHaveRun: true)), on: connection)
+                settle(
+                    segment, outcome ?? .failure(PostgresError(.connection, "the server gave no answer", mayHaveRun: true)), on: connection)
             }
         }
     }

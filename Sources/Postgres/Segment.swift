@@ -79,7 +79,9 @@ final class Segment: @unchecked Sendable {
 
     /// Queued → sent; false when nobody waits any more.
     func markSent() -> Bool {
-        guard state.compareExchange(expected: Self.queued, desired: Self.sent, ordering: .acquiringAndReleasing).exchanged else { return false }
+        guard state.compareExchange(expected: Self.queued, desired: Self.sent, ordering: .acquiringAndReleasing).exchanged else {
+            return false
+        }
         counters.left(self)
         attempts += 1
         return true
@@ -87,7 +89,9 @@ final class Segment: @unchecked Sendable {
 
     /// Sent → queued, for what Postgres rolled back; false when nobody waits any more.
     func markForRerun() -> Bool {
-        guard state.compareExchange(expected: Self.sent, desired: Self.queued, ordering: .acquiringAndReleasing).exchanged else { return false }
+        guard state.compareExchange(expected: Self.sent, desired: Self.queued, ordering: .acquiringAndReleasing).exchanged else {
+            return false
+        }
         counters.accepted(self)
         return true
     }

@@ -35,9 +35,25 @@ public final class TestEnvironment: Sendable {
     }()
 
     /// Made by the first test that asks for it.
-    public static let shared = Task { try await TestEnvironment() }
+    public static let shared = Task {
+        try await TestEnvironment(
+            owner: try variable("TEST_OWNER_URL"), app: try variable("TEST_APP_URL"), redis: try variable("TEST_REDIS_URL"))
+    }
 
     public static func start() async throws -> TestEnvironment { try await shared.value }
+
+    /// A database of its own: gateways that share one are replicas of each other and take each other's runs.
+    public static func fresh(redis: String? = nil) async throws -> TestEnvironment {
+        let name = "hsafa_" + UUID.version7().lowercased.replacing("-", with: "")
+        let superuser = PostgresClient(try PostgresConfiguration(url: try variable("TEST_SUPERUSER_URL")), logger: Logger(label: "test"))
+        let running = Task { await superuser.run() }
+        _ = try await superuser.query(SQL(unsafeSQL: "CREATE DATABASE \(name) OWNER hsafa_owner"), lane: .slow)
+        superuser.shutDown()
+        await running.value
+        return try await TestEnvironment(
+            owner: try variable("TEST_OWNER_URL").replacing("/hsafa_test", with: "/\(name)"),
+            app: try variable("TEST_APP_URL").replacing("/hsafa_test", with: "/\(name)"), redis: redis ?? variable("TEST_REDIS_URL"))
+    }
 
     public static func variable(_ name: String) throws -> String {
         guard let value = ProcessInfo.processInfo.environment[name], !value.isEmpty else {
@@ -46,10 +62,10 @@ public final class TestEnvironment: Sendable {
         return value
     }
 
-    private init() async throws {
-        ownerURL = try Self.variable("TEST_OWNER_URL")
-        appURL = try Self.variable("TEST_APP_URL")
-        redisURL = try Self.variable("TEST_REDIS_URL")
+    private init(owner ownerURL: String, app appURL: String, redis redisURL: String) async throws {
+        self.ownerURL = ownerURL
+        self.appURL = appURL
+        self.redisURL = redisURL
         var quiet = Logger(label: "test")
         quiet.logLevel = ProcessInfo.processInfo.environment["TEST_LOG_LEVEL"].flatMap(Logger.Level.init(rawValue:)) ?? .critical
         logger = quiet

@@ -140,8 +140,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         if state.openRequests == 0 || (isReadingRequest && state.openRequests == 1 && !state.hasBegunAnswer) {
             end(context, with: Self.refusal(error))
         } else {
-            // An earlier request is still being answered: its answer is the last.
-            state.closesAfterAnswer = true
+            // What was asked before is still answered.
+            state.endsWhenAnswered = true
         }
         // Ends the handler that waits for the rest of its body.
         if isReadingRequest { context.fireErrorCaught(error) }
@@ -170,7 +170,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private func quiesce(_ context: ChannelHandlerContext) {
         guard state.phase != .upgraded, state.phase != .lingering else { return }
         guard state.openRequests > 0 else { return context.close(promise: nil) }
-        state.closesAfterAnswer = true
+        state.endsWhenAnswered = true
         shutdownTimer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(Limits.shutdownGraceSeconds))) { [weak self] in
             self?.context?.close(promise: nil)
         }
@@ -198,10 +198,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private func begin(_ head: inout HTTPResponseHead) {
         state.answerBegan()
         if head.headers.first(name: "connection") == "close" {
-            state.closesAfterAnswer = true
+            state.endsWithThisAnswer = true
             isStreaming = head.headers.first(name: "content-type")?.hasPrefix("text/event-stream") ?? false
         }
-        guard state.closesAfterAnswer || state.isReadingRequest else { return }
+        guard state.isLastAnswer else { return }
         head.headers.replaceOrAdd(name: "connection", value: "close")
     }
 

@@ -38,7 +38,10 @@ struct ConnectionState {
     private(set) var openRequests = 0
     private(set) var hasBegunAnswer = false
     private(set) var requestsSeen = 0
-    var closesAfterAnswer = false
+    /// Nothing follows the answer under way: the client or the answer said so.
+    var endsWithThisAnswer = false
+    /// What has been asked is still answered: the gateway is shutting down, or what follows is no HTTP.
+    var endsWhenAnswered = false
 
     var isReadingRequest: Bool { phase == .readingBody }
 
@@ -58,7 +61,7 @@ struct ConnectionState {
     mutating func headRead(_ now: NIODeadline, isKeptAlive: Bool) {
         openRequests += 1
         requestsSeen += 1
-        if !isKeptAlive { closesAfterAnswer = true }
+        if !isKeptAlive { endsWhenAnswered = true }
         phase = .readingBody
         deadline = now + .seconds(Int64(Limits.requestBodySeconds))
     }
@@ -76,13 +79,16 @@ struct ConnectionState {
 
     mutating func answerBegan() { hasBegunAnswer = true }
 
-    /// Returns whether the connection ends with this answer: asked for, or because the request was not read to its end.
+    /// Also when the request was not read to its end.
+    var isLastAnswer: Bool { endsWithThisAnswer || isReadingRequest || (endsWhenAnswered && openRequests <= 1) }
+
+    /// Returns whether the connection ends with this answer.
     mutating func answerEnded(_ now: NIODeadline) -> Bool {
+        let isLast = isLastAnswer
         hasBegunAnswer = false
         openRequests -= 1
-        guard !closesAfterAnswer, !isReadingRequest else { return true }
-        if openRequests == 0 { wait(now) }
-        return false
+        if !isLast, openRequests == 0 { wait(now) }
+        return isLast
     }
 
     mutating func linger(_ now: NIODeadline) {

@@ -1,0 +1,79 @@
+import Foundation
+import Glibc
+import HsafaClient
+import Storage
+import TestSupport
+
+/// The real binary, in a process of its own, that a test may kill.
+final class GatewayProcess {
+    let port: Int
+    private let environment: TestEnvironment
+    private let binary: String
+    private var process: Process?
+    private(set) var logFile: String
+
+    init(_ environment: TestEnvironment) throws {
+        self.environment = environment
+        binary = try TestEnvironment.variable("TEST_BIN") + "/hsafa-gateway"
+        port = try Self.freePort()
+        logFile = FileManager.default.temporaryDirectory.appending(path: "hsafa-e2e-\(port).log").path
+        FileManager.default.createFile(atPath: logFile, contents: nil)
+    }
+
+    deinit { kill9() }
+
+    var url: String { "http://127.0.0.1:\(port)" }
+
+    /// Starts the binary and waits until it is ready to serve.
+    func start() async throws {
+        let process = Process()
+        process.executableURL = URL(filePath: binary)
+        process.arguments = ["serve"]
+        process.environment = [
+            "DATABASE_URL": environment.appURL, "REDIS_URL": environment.redisURL, "PORT": String(port),
+            "POLICIES_DIR": TestEnvironment.repository + "/policies", "MIGRATIONS_DIR": TestEnvironment.repository + "/migrations",
+            "RUN_LEASE_SECONDS": "3", "DEVICE_HEARTBEAT_SECONDS": "2", "LOG_LEVEL": "debug",
+        ]
+        let log = try FileHandle(forWritingTo: URL(filePath: logFile))
+        try log.seekToEnd()
+        process.standardError = log
+        process.standardOutput = log
+        try process.run()
+        self.process = process
+        let client = HsafaClient(baseURL: url, apiKey: nil, httpClient: HsafaClient.makeHTTPClient())
+        let isReady = await eventually(within: 30) { (try? await client.raw("GET", "/health/ready").status) == 200 }
+        await client.shutdown()
+        guard isReady else { throw TestEnvironment.Missing(description: "the gateway did not become ready; its log is \(logFile)") }
+    }
+
+    /// As the kernel does it when memory is out: no word of farewell.
+    func kill9() {
+        guard let process, process.isRunning else { return }
+        Glibc.kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+    }
+
+    /// SIGTERM; the exit status.
+    func terminate() -> Int32 {
+        guard let process else { return -1 }
+        process.terminate()
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
+
+    private static func freePort() throws -> Int {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let bound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                bind(descriptor, generic, length) == 0 && getsockname(descriptor, generic, &length) == 0
+            }
+        }
+        guard bound else { throw TestEnvironment.Missing(description: "no free port") }
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
+}
