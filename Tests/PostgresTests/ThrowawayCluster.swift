@@ -1,0 +1,98 @@
+import Foundation
+import Synchronization
+
+/// A Postgres server of its own in a temporary directory, on a unix socket only. Stopped at the end of the process at the latest.
+final class ThrowawayCluster: Sendable {
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    let directory: String
+    private let binaries: String
+    private static let running = Mutex<[String: ThrowawayCluster]>([:])
+
+    /// A libpq URI of the superuser's database.
+    var url: String {
+        let host = directory.replacingOccurrences(of: "/", with: "%2F")
+        return "postgresql://postgres@\(host)/postgres"
+    }
+
+    init() throws {
+        binaries = try Self.findBinaries()
+        directory = NSTemporaryDirectory() + "pgtest-" + UUID().uuidString.prefix(8).lowercased()
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        if getuid() == 0 { try Self.run("/bin/chown", ["postgres", directory], asPostgres: false) }
+        try command("initdb", ["-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C"])
+        try start()
+        Self.register(self)
+    }
+
+    private var data: String { directory + "/data" }
+
+    func start() throws {
+        let options = "-k \(directory) -h '' -c fsync=off -c max_connections=60 -c shared_buffers=32MB -c ssl=off"
+        try command("pg_ctl", ["-D", data, "-o", options, "-l", data + "/server.log", "-w", "-t", "30", "start"])
+    }
+
+    func stop() throws { try command("pg_ctl", ["-D", data, "-m", "immediate", "-w", "stop"]) }
+
+    func restartImmediately() throws {
+        try command("pg_ctl", ["-D", data, "-l", data + "/server.log", "-m", "immediate", "-w", "-t", "30", "restart"])
+    }
+
+    func remove() {
+        Self.running.withLock { $0[directory] = nil }
+        try? stop()
+        try? FileManager.default.removeItem(atPath: directory)
+    }
+
+    private func command(_ name: String, _ arguments: [String]) throws {
+        try Self.run(binaries + "/" + name, arguments, asPostgres: getuid() == 0)
+    }
+
+    /// Not Foundation's Process: that waits until every descendant has closed what it inherited, and a server never does.
+    private static func run(_ path: String, _ arguments: [String], asPostgres: Bool) throws {
+        // The server refuses to run as root.
+        let words = asPostgres ? ["/usr/sbin/runuser", "-u", "postgres", "--", path] + arguments : [path] + arguments
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        // A server outlives this call; what it would inherit (locks of a build script, sockets) stays here.
+        for descriptor: Int32 in 3..<256 { posix_spawn_file_actions_addclose(&actions, descriptor) }
+        var argv: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+        var environment: [UnsafeMutablePointer<CChar>?] = ProcessInfo.processInfo.environment.map { strdup("\($0)=\($1)") } + [nil]
+        defer { for word in argv + environment { free(word) } }
+        var process = pid_t()
+        let code = posix_spawn(&process, words[0], &actions, nil, &argv, &environment)
+        guard code == 0 else { throw Failure(description: "\(words[0]): \(String(cString: strerror(code)))") }
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        guard status == 0 else { throw Failure(description: "\(words.joined(separator: " ")): status \(status)") }
+    }
+
+    private static func findBinaries() throws -> String {
+        let environment = ProcessInfo.processInfo.environment
+        var candidates = [environment["TEST_PG_BIN"]].compactMap { $0 }
+        let versions = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib/postgresql")) ?? []
+        candidates += versions.compactMap { Int($0) }.sorted(by: >).map { "/usr/lib/postgresql/\($0)/bin" }
+        candidates += (environment["PATH"] ?? "").split(separator: ":").map(String.init)
+        guard let found = candidates.first(where: { FileManager.default.isExecutableFile(atPath: $0 + "/initdb") }) else {
+            throw Failure(description: "no initdb found; set TEST_PG_BIN")
+        }
+        return found
+    }
+
+    private static let stopsAtExit: Void = {
+        _ = atexit {
+            for cluster in ThrowawayCluster.running.withLock({ Array($0.values) }) { cluster.remove() }
+        }
+    }()
+
+    private static func register(_ cluster: ThrowawayCluster) {
+        _ = stopsAtExit
+        running.withLock { $0[cluster.directory] = cluster }
+    }
+}
