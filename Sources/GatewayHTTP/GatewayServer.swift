@@ -7,7 +7,7 @@ public import Runtime
 public import ServiceLifecycle
 import Storage
 
-/// The HTTP side of a gateway: the API, the devices' sockets and, on a port of its own, the metrics.
+/// The HTTP side of a gateway: the API and the devices' sockets. `MetricsServer` stands beside it.
 ///
 /// Graceful shutdown: no new connections; requests end; sockets close with 1001; handlers that stream are told through their task
 /// (`withGracefulShutdownHandler`), and whatever is left is closed after `Limits.shutdownGraceSeconds`.
@@ -29,7 +29,6 @@ public struct GatewayServer: Service {
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port), backlog: 1024,
                 availableConnectionsDelegate: .maximum(Limits.maxConnections, logger: gateway.logger)),
-            services: configuration.metricsPort.map { [MetricsServer(gateway: gateway, port: $0)] } ?? [],
             onServerRunning: { [onBound] channel in await onBound(channel.localAddress?.port ?? configuration.port) },
             logger: gateway.logger)
         try await application.run()

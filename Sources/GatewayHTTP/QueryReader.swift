@@ -33,7 +33,9 @@ struct QueryReader {
         return value
     }
 
-    mutating func id<Entity>(_ name: String, as type: EntityID<Entity>.Type = EntityID<Entity>.self) throws(GatewayError) -> EntityID<Entity>? {
+    mutating func id<Entity>(
+        _ name: String, as type: EntityID<Entity>.Type = EntityID<Entity>.self
+    ) throws(GatewayError) -> EntityID<Entity>? {
         guard let text = string(name) else { return nil }
         guard let id = EntityID<Entity>(text) else { throw .invalidQuery(name, "must be a UUID") }
         return id
@@ -55,7 +57,7 @@ struct QueryReader {
 
     func finish() throws(GatewayError) {
         for pair in pairs where !known.contains(pair.name) {
-            let parameters = known.isEmpty ? "there are none" : "there are \(known.joined(separator: ", "))"
+            let parameters = known.isEmpty ? "there are none" : "known: \(known.joined(separator: ", "))"
             throw .invalidQuery(Self.shown(pair.name), "is not known here; \(parameters)")
         }
     }

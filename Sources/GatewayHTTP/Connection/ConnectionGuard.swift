@@ -1,10 +1,6 @@
 import Domain
-import JSON
 import NIOCore
 import NIOHTTP1
-
-/// A request body that did not come in time; ends the handler that waits for it.
-struct RequestBodyTimeout: Error {}
 
 /// Keeps one HTTP/1.1 connection within its bounds: time for heads, bodies and silence, sizes, slow readers, shutdown. Answers what
 /// never becomes a request, decides which request becomes a device's socket, and ends connections so that answers arrive.
@@ -60,11 +56,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         switch state.overdue() {
         case .close: context.close(promise: nil)
         case .answerTimeout(let isReadingBody):
-            let seconds = isReadingBody ? Limits.requestBodySeconds : Limits.requestHeadSeconds
-            let error = GatewayError(
-                status: 408, code: "request_timeout",
-                detail: "The request's \(isReadingBody ? "body" : "head") did not come within \(seconds) s; send it again.")
-            end(context, with: error)
+            end(context, with: Refusal.timeout(isReadingBody: isReadingBody))
             if isReadingBody { context.fireErrorCaught(RequestBodyTimeout()) }
         }
     }
@@ -101,8 +93,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         var head = original
         state.headRead(.now(), isKeptAlive: head.isKeepAlive)
         guard head.uri.utf8.count <= Limits.maxURIBytes else {
-            let detail = "The request's target is longer than \(Limits.maxURIBytes) bytes."
-            return end(context, with: GatewayError(status: 414, code: "uri_too_long", detail: detail))
+            return end(context, with: Refusal.targetTooLong)
         }
         if head.headers.contains(name: "upgrade") {
             if state.requestsSeen == 1, DeviceHandshake.isValid(head) {
@@ -138,21 +129,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         }
         let isReadingRequest = state.isReadingRequest
         if state.openRequests == 0 || (isReadingRequest && state.openRequests == 1 && !state.hasBegunAnswer) {
-            end(context, with: Self.refusal(error))
+            end(context, with: Refusal.malformed(error))
         } else {
             // What was asked before is still answered.
             state.endsWhenAnswered = true
         }
         // Ends the handler that waits for the rest of its body.
         if isReadingRequest { context.fireErrorCaught(error) }
-    }
-
-    private static func refusal(_ error: HTTPParserError) -> GatewayError {
-        guard error == .headerOverflow else {
-            return GatewayError(status: 400, code: "malformed_request", detail: "This is not HTTP/1.1 (RFC 9112): \(error).")
-        }
-        let detail = "The request's header fields are larger than \(Limits.maxHeaderBytes) bytes, or too many."
-        return GatewayError(status: 431, code: "headers_too_large", detail: detail)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -214,15 +197,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     /// Answers by itself, where there is no handler that could.
     private func end(_ context: ChannelHandlerContext, with error: GatewayError) {
         if !state.hasBegunAnswer {
-            let body = Problem(error, requestID: nil).bytes
-            let headers: HTTPHeaders = [
-                "content-type": Problem.contentType, "content-length": String(body.count), "connection": "close",
-                "cache-control": "no-store", "x-content-type-options": "nosniff",
-            ]
-            let head = HTTPResponseHead(version: .http1_1, status: .init(statusCode: error.status), headers: headers)
-            context.write(wrapOutboundOut(.head(head)), promise: nil)
-            context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: body)))), promise: nil)
-            context.write(wrapOutboundOut(.end(nil)), promise: nil)
+            for part in Refusal.parts(error, allocator: context.channel.allocator) { context.write(wrapOutboundOut(part), promise: nil) }
         }
         linger(context)
     }
@@ -235,25 +210,5 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         context.close(mode: .output, promise: nil)
         arm()
         context.read()
-    }
-}
-
-/// Stands before the decoder: tells the guard of bytes that are no request yet.
-final class FirstByteWatch: ChannelInboundHandler, RemovableChannelHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
-
-    private let connection: ConnectionGuard
-
-    init(_ connection: ConnectionGuard) { self.connection = connection }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        connection.bytesArrived()
-        context.fireChannelRead(data)
-    }
-
-    func channelReadComplete(context: ChannelHandlerContext) {
-        context.fireChannelReadComplete()
-        connection.readCompleted()
     }
 }

@@ -16,7 +16,7 @@ struct GetOpenAPI: OpenOperation {
     func handle(_ request: Request, _ context: OpenContext) async throws -> Response {
         guard let document else {
             throw GatewayError(
-                status: 404, code: "openapi_not_found", detail: "This gateway was started without its openapi.yaml; ask its operator for it.")
+                status: 404, code: "openapi_not_found", detail: "This gateway was started without its openapi.yaml; ask its operator.")
         }
         return Answer.text(document, contentType: "application/yaml; charset=utf-8")
     }
