@@ -86,7 +86,7 @@ let package = Package(
         library(
             "GatewayHTTP",
             [
-                "Runtime", "Storage", "Domain", "JSON", "Cryptography", hummingbird, hummingbirdCore, httpTypes, nioHTTPTypes,
+                "Runtime", "Storage", "Postgres", "Domain", "JSON", "Cryptography", hummingbird, hummingbirdCore, httpTypes, nioHTTPTypes,
                 nioHTTPTypesHTTP1, nioCore, nioPosix, nioHTTP1, nioWebSocket, lifecycle, logging,
             ]),
         .executableTarget(

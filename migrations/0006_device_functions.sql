@@ -26,8 +26,9 @@ BEGIN
         RETURNING s.session_id
     )
     SELECT coalesce(array_agg(closed.session_id), '{}') INTO replaced FROM closed;
-    INSERT INTO hsafa.device_sessions (tenant_id, session_id, device_id, replica_id, remote_address)
-    VALUES (in_tenant, in_session, in_device, in_replica, in_address);
+    -- The clock, read behind the lock: a device's newest session is the one that was opened last.
+    INSERT INTO hsafa.device_sessions (tenant_id, session_id, device_id, replica_id, remote_address, connected_at)
+    VALUES (in_tenant, in_session, in_device, in_replica, in_address, clock_timestamp());
 END $$;
 
 -- Heartbeats of the sessions that one gateway holds, of all tenants at once, and what each of them must hear: that it was closed

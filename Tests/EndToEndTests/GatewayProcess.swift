@@ -17,7 +17,7 @@ final class GatewayProcess {
         binary = try TestEnvironment.variable("TEST_BIN") + "/hsafa-gateway"
         port = try Self.freePort()
         logFile = FileManager.default.temporaryDirectory.appending(path: "hsafa-e2e-\(port).log").path
-        FileManager.default.createFile(atPath: logFile, contents: nil)
+        _ = FileManager.default.createFile(atPath: logFile, contents: nil)
     }
 
     deinit { kill9() }

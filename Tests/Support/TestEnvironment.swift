@@ -2,9 +2,8 @@ import Argon2
 import Cryptography
 public import Domain
 import FoundationEssentials
-import JSON
+public import JSON
 public import Logging
-public import NIOCore
 import NIOPosix
 public import Postgres
 public import Redis
@@ -15,6 +14,8 @@ import Synchronization
 public final class TestEnvironment: Sendable {
     public struct Missing: Error, CustomStringConvertible {
         public let description: String
+
+        public init(description: String) { self.description = description }
     }
 
     public let ownerURL: String

@@ -1,0 +1,100 @@
+import Glibc
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// A connection on which a test decides about every byte. Used by one task at a time.
+final class RawConnection {
+    private var inbound: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
+    private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+    private var received = ByteBuffer()
+    private(set) var isEnded = false
+
+    private init(_ inbound: NIOAsyncChannelInboundStream<ByteBuffer>, _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>) {
+        self.inbound = inbound.makeAsyncIterator()
+        self.outbound = outbound
+    }
+
+    struct Ended: Error {}
+
+    /// - Parameter seconds: the connection is closed after them, so that no test waits forever.
+    static func open<R>(
+        _ gateway: TestGateway, receiveBuffer: Int? = nil, seconds: Int64 = 45, _ body: (RawConnection) async throws -> R
+    ) async throws -> R {
+        var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        if let receiveBuffer { bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(receiveBuffer)) }
+        let channel = try await bootstrap.connect(host: "127.0.0.1", port: gateway.port) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
+                    wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
+            }
+        }
+        let limit = channel.channel.eventLoop.scheduleTask(in: .seconds(seconds)) { channel.channel.close(promise: nil) }
+        defer { limit.cancel() }
+        return try await channel.executeThenClose { inbound, outbound in try await body(RawConnection(inbound, outbound)) }
+    }
+
+    func send(_ bytes: [UInt8]) async throws { try await outbound.write(ByteBuffer(bytes: bytes)) }
+    func send(_ text: String) async throws { try await send(Array(text.utf8)) }
+
+    /// Waits for more bytes; false when the other side is done.
+    func receive() async throws -> Bool {
+        guard !isEnded else { return false }
+        do {
+            guard var chunk = try await inbound.next() else {
+                isEnded = true
+                return false
+            }
+            received.discardReadBytes()
+            received.writeBuffer(&chunk)
+            return true
+        } catch let error as IOError where error.errnoCode == ECONNRESET {
+            isEnded = true
+            return false
+        }
+    }
+
+    /// The next bytes, exactly so many.
+    func take(_ count: Int) async throws -> [UInt8] {
+        while received.readableBytes < count { guard try await receive() else { throw Ended() } }
+        return received.readBytes(length: count) ?? []
+    }
+
+    /// The next answer's head, through its blank line.
+    func head() async throws -> (status: Int, headers: HTTPHeaders) {
+        var bytes: [UInt8] = []
+        while !bytes.suffix(4).elementsEqual("\r\n\r\n".utf8) { bytes += try await take(1) }
+        let lines = String(decoding: bytes.dropLast(4), as: UTF8.self).split(separator: "\r\n")
+        var headers = HTTPHeaders()
+        for line in lines.dropFirst() {
+            let colon = line.firstIndex(of: ":") ?? line.endIndex
+            headers.add(name: String(line[..<colon]), value: String(line[colon...].dropFirst().drop { $0 == " " }))
+        }
+        return (lines.first?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0, headers)
+    }
+
+    /// The next answer, whose body has a length or goes on to the connection's end.
+    func answer() async throws -> Answer {
+        let (status, headers) = try await head()
+        if let length = headers.first(name: "content-length").flatMap({ Int($0) }) {
+            return Answer(status: status, headers: headers, bytes: try await take(length))
+        }
+        if headers.first(name: "transfer-encoding") == "chunked" {
+            var body: [UInt8] = []
+            while let chunk = try await chunk() { body += chunk }
+            return Answer(status: status, headers: headers, bytes: body)
+        }
+        while try await receive() {}
+        return Answer(status: status, headers: headers, bytes: Array(received.readableBytesView))
+    }
+
+    /// The next chunk of a chunked body (RFC 9112 §7.1); nil is its end.
+    func chunk() async throws -> [UInt8]? {
+        var line: [UInt8] = []
+        while !line.suffix(2).elementsEqual("\r\n".utf8) { line += try await take(1) }
+        guard let size = Int(String(decoding: line.dropLast(2), as: UTF8.self), radix: 16) else { throw Ended() }
+        let bytes = try await take(size)
+        _ = try await take(2)
+        return size == 0 ? nil : bytes
+    }
+}

@@ -1,0 +1,76 @@
+import AsyncHTTPClient
+import Domain
+import GatewayHTTP
+import HsafaClient
+import Logging
+import NIOCore
+import NIOPosix
+import Postgres
+import Redis
+import Runtime
+import TestSupport
+
+/// A gateway in this process, on a port of its own.
+struct TestGateway: Sendable {
+    static let audience = "https://gateway.test"
+
+    let environment: TestEnvironment
+    let gateway: Gateway
+    let port: Int
+
+    /// One for the whole suite, over a database of the suite's own; each test has a tenant of its own.
+    static let shared = Task { try await running(in: try await .fresh()) }
+
+    /// Two replicas over one database: `front` takes requests and works on no run, `back` works on all of them.
+    static let replicas = Task {
+        let environment = try await TestEnvironment.fresh()
+        let front = try await running(in: environment, maxConcurrentRuns: 0)
+        return (front: front, back: try await running(in: environment))
+    }
+
+    private struct DidNotStart: Error {}
+
+    /// Lives as long as the test process.
+    static func running(in environment: TestEnvironment, maxConcurrentRuns: Int = 256) async throws -> TestGateway {
+        let group = MultiThreadedEventLoopGroup.singleton
+        let configuration = GatewayConfiguration(
+            port: 0, publicURL: audience, policiesDirectory: TestEnvironment.repository + "/policies",
+            migrationsDirectory: TestEnvironment.repository + "/migrations", maxConcurrentRuns: maxConcurrentRuns,
+            openAPIFile: TestEnvironment.repository + "/openapi.yaml")
+        let gateway = try Gateway(
+            configuration,
+            Gateway.Dependencies(
+                postgres: try PostgresConfiguration(url: environment.appURL), redis: try RedisConfiguration(url: environment.redisURL),
+                eventLoopGroup: group),
+            logger: environment.logger)
+        let (ports, bound) = AsyncThrowingStream.makeStream(of: Int.self)
+        Task {
+            do {
+                try await gateway.run { try await GatewayServer(gateway: gateway) { bound.yield($0) }.run() }
+                bound.finish()
+            } catch { bound.finish(throwing: error) }
+        }
+        for try await port in ports {
+            return TestGateway(environment: environment, gateway: gateway, port: port)
+        }
+        throw DidNotStart()
+    }
+
+    /// Each watcher holds a connection, and the client's usual bound on them would let the others wait.
+    static let http: HTTPClient = {
+        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+        configuration.httpVersion = .http1Only
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 1000
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
+
+    var baseURL: String { "http://127.0.0.1:\(port)" }
+
+    func client(key: String?) -> HsafaClient { HsafaClient(baseURL: baseURL, apiKey: key, httpClient: Self.http) }
+
+    /// The sum of a metric's series.
+    func metric(_ name: String) -> Int {
+        gateway.metrics.render().split(separator: "\n").filter { $0.hasPrefix(name + " ") || $0.hasPrefix(name + "{") }
+            .compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +)
+    }
+}

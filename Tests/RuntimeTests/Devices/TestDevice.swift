@@ -1,0 +1,125 @@
+import Cryptography
+import Domain
+import JSON
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Runtime
+
+struct TestDevice: Sendable {
+    let id: DeviceID
+    let key: Ed25519.PrivateKey
+    let tools: [String]
+
+    func registration(_ challenge: JSONNode, signedBy other: Ed25519.PrivateKey? = nil) throws -> RawJSON {
+        let proof = DeviceProof.connection(
+            audience: try #require(challenge["audience"]?.string), deviceID: id.description,
+            nonce: try #require(challenge["nonce"]?.string), timestamp: try #require(challenge["ts"]?.string))
+        let signature = Base64URL.encode(try (other ?? key).sign(proof))
+        return RawJSON.object { writer in
+            writer.field("type", string: "device.register")
+            writer.field("deviceId", string: id.description)
+            writer.field("signature", string: signature)
+            writer.key("capabilities")
+            writer.beginObject()
+            writer.key("tools")
+            writer.beginArray()
+            for tool in tools { writer.raw(RawJSON.object { $0.field("name", string: tool) }) }
+            writer.endArray()
+            writer.endObject()
+        }
+    }
+}
+
+/// Both ends of a device's socket without a network: the hub's transport, and what a device does with it.
+final class TestSocket: DeviceTransport {
+    struct Close: Sendable, Equatable {
+        let code: UInt16
+        let reason: String
+    }
+
+    struct Silence: Error {}
+
+    let remoteAddress: String? = "192.0.2.1"
+    let frames: AsyncStream<[UInt8]>
+    private let toGateway: AsyncStream<[UInt8]>.Continuation
+    private let state = Mutex<(received: [[UInt8]], close: Close?)>(([], nil))
+
+    init() { (frames, toGateway) = AsyncStream.makeStream() }
+
+    // MARK: The gateway's end
+
+    func send(_ text: [UInt8]) async throws { state.withLock { $0.received.append(text) } }
+
+    func close(code: UInt16, reason: String) async {
+        state.withLock { $0.close = $0.close ?? Close(code: code, reason: reason) }
+        toGateway.finish()
+    }
+
+    func setMaxFrameBytes(_ count: Int) {}
+
+    // MARK: The device's end
+
+    func send(_ json: RawJSON) { toGateway.yield(json.bytes) }
+    func hangUp() { toGateway.finish() }
+
+    var closed: Close? { state.withLock { $0.close } }
+
+    /// The next frame of this type, if it comes in time; other frames before it are dropped.
+    func next(_ type: String, within seconds: Double = 10) async throws -> JSONNode {
+        var found: JSONNode?
+        let isFound = await eventually(within: seconds) {
+            found = self.take(type)
+            return found != nil || self.closed != nil
+        }
+        if found == nil { found = take(type) }
+        guard isFound, let found else { throw Silence() }
+        return found
+    }
+
+    /// What is there of this type by now, in order.
+    func all(_ type: String) -> [JSONNode] {
+        state.withLock { $0.received }.compactMap { try? JSONDocument(parsing: $0).root }.filter { $0["type"]?.string == type }
+    }
+
+    private func take(_ type: String) -> JSONNode? {
+        state.withLock { state in
+            for (index, bytes) in state.received.enumerated() {
+                guard let node = try? JSONDocument(parsing: bytes).root, node["type"]?.string == type else { continue }
+                state.received.remove(at: index)
+                return node
+            }
+            return nil
+        }
+    }
+
+    func closing(within seconds: Double = 10) async throws -> Close {
+        guard await eventually(within: seconds, { self.closed != nil }), let closed else { throw Silence() }
+        return closed
+    }
+
+    func register(_ device: TestDevice) async throws {
+        send(try device.registration(try await next("device.challenge")))
+        let registered = try await next("device.registered")
+        #expect(registered["deviceId"]?.string == device.id.description)
+    }
+
+    func answer(_ callID: CallID, result: RawJSON = RawJSON("{\"ok\":true}")) {
+        send(
+            RawJSON.object { writer in
+                writer.field("type", string: "tool.result")
+                writer.field("callId", string: callID.description)
+                writer.field("result", raw: result)
+            })
+    }
+
+    /// Whether the gateway took it.
+    func acknowledgement() async throws -> Bool {
+        let applied = try await next("tool.result.ack")["applied"]?.bool
+        guard let applied else { throw MissingField() }
+        return applied
+    }
+}
+
+struct MissingField: Error {}
