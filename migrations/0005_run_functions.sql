@@ -148,7 +148,7 @@ DECLARE
     tenant hsafa.tenants%ROWTYPE;
     cursor_tenant uuid := in_after_tenant;
     next_tenant uuid;
-    first_tenant uuid;
+    wrapped boolean := false;
     remaining integer := in_limit;
     room integer;
     share integer := greatest(1, in_limit / 4);
@@ -171,11 +171,13 @@ BEGIN
         SELECT r.tenant_id INTO next_tenant FROM hsafa.runs r
         WHERE r.status = 'queued' AND r.tenant_id > cursor_tenant ORDER BY r.tenant_id LIMIT 1;
         IF NOT FOUND THEN
+            EXIT WHEN wrapped;
+            wrapped := true;
             SELECT r.tenant_id INTO next_tenant FROM hsafa.runs r WHERE r.status = 'queued' ORDER BY r.tenant_id LIMIT 1;
             EXIT WHEN NOT FOUND;
         END IF;
-        EXIT WHEN next_tenant = first_tenant;
-        first_tenant := coalesce(first_tenant, next_tenant);
+        -- By the id where the round began: the tenant that stood first may have nothing queued any more.
+        EXIT WHEN wrapped AND next_tenant > in_after_tenant;
         cursor_tenant := next_tenant;
         SELECT * INTO tenant FROM hsafa.tenants t WHERE t.tenant_id = next_tenant;
         CONTINUE WHEN tenant.status <> 'active';

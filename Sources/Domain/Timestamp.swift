@@ -1,5 +1,5 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// A moment in UTC with millisecond resolution; what the API shows as RFC 3339, e.g. `2026-11-22T09:30:00.125Z`.

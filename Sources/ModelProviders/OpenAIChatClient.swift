@@ -21,11 +21,14 @@ public struct OpenAIChatClient: ModelClient {
     public func perform(
         _ request: ModelRequest, emit: @Sendable (ModelEvent) async throws -> Void
     ) async throws -> ModelResponse {
-        let call = try OpenAIChatCall(request)
+        let names = WireNames(request.tools.map(\.name))
+        let call = try OpenAIChatCall(request.named(names))
         let watchdog = CallWatchdog(idleTimeout: options.idleTimeout, totalTimeout: options.totalTimeout)
-        return try await withoutActuallyEscaping(emit) { emit in
+        var response = try await withoutActuallyEscaping(emit) { emit in
             try await watchdog.guarding { try await attempts(call, watchdog, emit) }
         }
+        for index in response.calls.indices { response.calls[index].name = names.originalName(response.calls[index].name) }
+        return response
     }
 
     private func attempts(

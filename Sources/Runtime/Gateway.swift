@@ -6,6 +6,7 @@ import ModelProviders
 public import NIOCore
 public import Postgres
 public import Redis
+import ServiceLifecycle
 public import Storage
 
 /// One gateway process: its services, built once, and everything of it that lives.
@@ -128,6 +129,12 @@ public final class Gateway: Sendable {
             }
             group.addTask {
                 try await self.deviceHub.run()
+                return .helper
+            }
+            group.addTask {
+                // Open sockets would hold the HTTP side's end up otherwise.
+                try? await gracefulShutdown()
+                if !Task.isCancelled { self.deviceHub.beginShutdown() }
                 return .helper
             }
             group.addTask {

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import HsafaClient
 import JSON
 import Storage
@@ -26,7 +27,8 @@ private final class OwnRedis {
 
     func stop() {
         guard let process, process.isRunning else { return }
-        process.terminate()
+        // Not SIGTERM: a child inherits the signals that the starting thread blocks, and that is among them.
+        kill(process.processIdentifier, SIGKILL)
         process.waitUntilExit()
     }
 }

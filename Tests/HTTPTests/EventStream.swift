@@ -51,7 +51,7 @@ struct EventStream {
     }
 
     /// What has come so far, each block exactly as the contract writes it.
-    func events() throws -> [Event] { try Self.events(in: text) }
+    func events() throws -> [Event] { text.isEmpty ? [] : try Self.events(in: text) }
 
     static func events(in text: String) throws -> [Event] {
         var blocks = text.components(separatedBy: "\n\n")

@@ -41,9 +41,10 @@ public struct DeviceSelector: Sendable, Hashable {
             }
             deviceID = id
         }
-        labels = try reader.optionalNode("labels").map { node throws(JSONViolation) in
-            try Labels.read(node, at: reader.pointer(to: "labels"))
-        } ?? [:]
+        labels =
+            try reader.optionalNode("labels").map { node throws(JSONViolation) in
+                try Labels.read(node, at: reader.pointer(to: "labels"))
+            } ?? [:]
         try reader.finish()
         guard deviceID != nil || deviceKey != nil || !labels.isEmpty else {
             throw JSONViolation(pointer: pointer, message: "must name a device by id, key or labels")

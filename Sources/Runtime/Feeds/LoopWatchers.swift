@@ -92,9 +92,11 @@ final class LoopWatchers: @unchecked Sendable {
                 remove(key, .lagging(watcher.cursor))
                 continue
             }
-            guard slice.bytes.readableBytes > 0 else { continue }
-            watcher.sink.write(watcher.channel, slice.bytes)
-            watcher.cursor = slice.lastSeq
+            if slice.bytes.readableBytes > 0 {
+                watcher.sink.write(watcher.channel, slice.bytes)
+                watcher.cursor = slice.lastSeq
+            }
+            // Also for a cursor that the run never reached: nothing will follow it.
             if slice.isTerminal { remove(key, .terminal) }
         }
         if watchers.values.contains(where: { $0.cursor < feed.lastSeq }) { schedule() }

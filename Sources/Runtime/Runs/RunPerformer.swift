@@ -109,7 +109,9 @@ struct RunPerformer: Sendable {
         } else {
             outcome = .failed(ToolError(code: "unknown_tool", message: "The agent has no tool of this name."), source: .gateway)
         }
-        try await writer.transition { RunMachine.record(outcome, of: call.call.callID, in: $0) }
+        do { try await writer.transition { RunMachine.record(outcome, of: call.call.callID, in: $0) } } catch is CallPastDeadline {
+            try await writer.transition { RunMachine.record(.expired, of: call.call.callID, in: $0) }
+        }
     }
 
     /// True when the run rests afterwards: it ended, or waits for tools.

@@ -17,6 +17,9 @@ enum RunInterruption: Error, Sendable, Equatable {
     case deadlineExceeded
 }
 
+/// A server tool's result came after its call's deadline: the call has expired, whatever it gave.
+struct CallPastDeadline: Error {}
+
 /// The one writer of a claimed run. One append is in flight; what the run emits meanwhile gathers, neighbouring deltas merge, and
 /// go out with the next: no timer, latency when idle, batches when busy.
 actor RunWriter {
@@ -172,7 +175,8 @@ actor RunWriter {
                 switch answer.verdict {
                 case .applied: return true
                 case .conflict: return false
-                case .fenced, .notFound, .pastDeadline: throw RunInterruption.fenced
+                case .pastDeadline: throw CallPastDeadline()
+                case .fenced, .notFound: throw RunInterruption.fenced
                 }
             }
             if didApply { return }

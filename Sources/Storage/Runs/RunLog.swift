@@ -62,15 +62,7 @@ extension TenantDatabase {
     /// Reads on from what `state` has seen, and returns the events that it was given (deltas excepted). Everything comes from one
     /// statement, so state and `lastSeq` fit together.
     public func refold(_ state: inout RunState, of run: RunID) async throws -> [RunEvent] {
-        let rows = try await query(
-            """
-            (SELECT seq, type, data, ts, claim_number FROM hsafa.run_events
-             WHERE tenant_id = \(tenantID) AND run_id = \(run) AND seq > \(state.lastSeq)
-               AND type NOT IN ('assistant.delta', 'reasoning.delta') ORDER BY seq)
-            UNION ALL
-            (SELECT seq, type, '{}'::json, ts, claim_number FROM hsafa.run_events
-             WHERE tenant_id = \(tenantID) AND run_id = \(run) ORDER BY seq DESC LIMIT 1)
-            """)
+        let rows = try await query(foldStatement(run, after: state.lastSeq))
         var last: Int64 = 0
         var events: [RunEvent] = []
         for (index, row) in rows.enumerated() {
@@ -86,18 +78,32 @@ extension TenantDatabase {
         return events
     }
 
+    /// What is to be folded, and behind it the last row, which only tells how far the log goes.
+    package func foldStatement(_ run: RunID, after: Int64) -> SQL {
+        """
+        (SELECT seq, type, data, ts, claim_number FROM hsafa.run_events
+         WHERE tenant_id = \(tenantID) AND run_id = \(run) AND seq > \(after)
+           AND type NOT IN ('assistant.delta', 'reasoning.delta') ORDER BY seq)
+        UNION ALL
+        (SELECT seq, type, '{}'::json, ts, claim_number FROM hsafa.run_events
+         WHERE tenant_id = \(tenantID) AND run_id = \(run) ORDER BY seq DESC LIMIT 1)
+        """
+    }
+
     /// Events after a seq, in order, deltas included.
     public func events(
         of run: RunID, after: Int64, limit: Int, types: [RunEventType]? = nil
     ) async throws(PostgresError) -> [RunEvent] {
-        let rows = try await query(
-            """
-            SELECT seq, type, data, ts, claim_number FROM hsafa.run_events
-            WHERE tenant_id = \(tenantID) AND run_id = \(run) AND seq > \(after)
-              AND (\(types == nil) OR type = ANY(\(types?.map(\.rawValue) ?? [])))
-            ORDER BY seq LIMIT \(limit)
-            """)
-        return try rows.mapRows(Self.event)
+        try await query(eventsStatement(of: run, after: after, limit: limit, types: types)).mapRows(Self.event)
+    }
+
+    package func eventsStatement(of run: RunID, after: Int64, limit: Int, types: [RunEventType]?) -> SQL {
+        """
+        SELECT seq, type, data, ts, claim_number FROM hsafa.run_events
+        WHERE tenant_id = \(tenantID) AND run_id = \(run) AND seq > \(after)
+          AND (\(types == nil) OR type = ANY(\(types?.map(\.rawValue) ?? [])))
+        ORDER BY seq LIMIT \(limit)
+        """
     }
 
     /// First and last seq that are stored; nil when there is no such run.

@@ -106,7 +106,9 @@ public struct RunStream: Sendable {
             let isTerminal = view[space + 1] == UInt8(ascii: "t")
             let length = end - view.startIndex
             let envelopeStart = space + 3 - view.startIndex
-            guard let envelope = message.getSlice(at: message.readerIndex + envelopeStart, length: length - envelopeStart) else { return frames }
+            guard let envelope = message.getSlice(at: message.readerIndex + envelopeStart, length: length - envelopeStart) else {
+                return frames
+            }
             frames.append(RunFrame(seq: seq, isTerminal: isTerminal, envelope: envelope))
             message.moveReaderIndex(forwardBy: length + 1)
         }

@@ -67,9 +67,11 @@ extension TenantDatabase {
     }
 
     public func run(_ id: RunID) async throws(PostgresError) -> RunRecord? {
-        try await query(
-            "SELECT \(unsafeSQL: Self.runColumns) FROM hsafa.runs r WHERE r.tenant_id = \(tenantID) AND r.run_id = \(id)"
-        ).first.map(Self.run)
+        try await query(runStatement(id)).first.map(Self.run)
+    }
+
+    package func runStatement(_ id: RunID) -> SQL {
+        "SELECT \(unsafeSQL: Self.runColumns) FROM hsafa.runs r WHERE r.tenant_id = \(tenantID) AND r.run_id = \(id)"
     }
 
     /// Newest first. Run ids carry their time, so the page's key is the id.
