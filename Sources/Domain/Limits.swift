@@ -63,7 +63,7 @@ public enum Limits {
     // MARK: Feeds
     public static let feedRingEvents = 1024
     public static let feedRingBytes = 4 << 20
-    public static let feedPageEvents = 500
+    public static let feedPageEvents = 200
     public static let feedSilenceMilliseconds = 2000
     public static let maxFeeds = 50_000
     public static let streamKeepAliveSeconds = 15

@@ -34,7 +34,9 @@ public struct Migrator: Sendable {
             throw Failure(description: "the folder of migrations \(directory) cannot be read; set MIGRATIONS_DIR to it")
         }
         let files = names.filter { $0.hasSuffix(".sql") }.sorted()
-        guard !files.isEmpty else { throw Failure(description: "\(directory) holds no *.sql; set MIGRATIONS_DIR to the folder of migrations") }
+        guard !files.isEmpty else {
+            throw Failure(description: "\(directory) holds no *.sql; set MIGRATIONS_DIR to the folder of migrations")
+        }
         return try files.map { name in
             let data = try Data(contentsOf: URL(filePath: directory).appending(path: name))
             let bytes = [UInt8](data)
@@ -55,7 +57,8 @@ public struct Migrator: Sendable {
                     CREATE TABLE IF NOT EXISTS public.hsafa_schema_migrations (
                         name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())
                     """)
-                let known = try await transaction.query("SELECT checksum FROM public.hsafa_schema_migrations WHERE name = \(migration.name)")
+                let known = try await transaction.query(
+                    "SELECT checksum FROM public.hsafa_schema_migrations WHERE name = \(migration.name)")
                 if let row = known.first {
                     guard try row.decode(0, as: String.self) == migration.checksum else {
                         throw Failure(

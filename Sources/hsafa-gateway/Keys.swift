@@ -37,7 +37,8 @@ struct Keys: AsyncParsableCommand {
         func validate() throws {
             guard admin != (tenant != nil) else { throw ValidationError("give either --tenant SLUG or --admin") }
             if let tenant, !Slug.isValid(tenant) {
-                throw ValidationError("--tenant \(tenant): a slug is 1 to 63 lower case letters, digits and dashes, with no dash at its ends")
+                throw ValidationError(
+                    "--tenant \(tenant): a slug is 1 to 63 lower case letters, digits and dashes, with no dash at its ends")
             }
             if let tenant, tenant == Bootstrap.platformSlug { throw ValidationError("--tenant platform is the admins' own; use --admin") }
             for text in scope where Scope(rawValue: text) == nil {
@@ -68,7 +69,9 @@ struct Keys: AsyncParsableCommand {
                             writer.field("tenantId", string: tenantID.description)
                         }.string)
                 } else {
-                    print("\(token.text)\n\nThis is the only time that the key is shown. Send it as: Authorization: Bearer \(token.text.prefix(16))…")
+                    print(
+                        "\(token.text)\n\nThis is the only time that the key is shown. Send it as: Authorization: Bearer \(token.text.prefix(16))…"
+                    )
                 }
             }
         }

@@ -77,7 +77,9 @@ struct Settings {
                 description: "LOG_LEVEL is \(levelText); it can be \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         let format = reader.text("log.format") ?? "text"
-        guard format == "text" || format == "json" else { throw SettingsError(description: "LOG_FORMAT is \(format); it can be text or json") }
+        guard format == "text" || format == "json" else {
+            throw SettingsError(description: "LOG_FORMAT is \(format); it can be text or json")
+        }
         return (level, format == "json")
     }
 
@@ -103,7 +105,8 @@ struct SettingsReader {
     func int(_ key: String, in range: ClosedRange<Int>) throws -> Int? {
         guard let text = text(key) else { return nil }
         guard let value = Int(text), range.contains(value) else {
-            throw SettingsError(description: "\(name(key)) is \(text); it must be a whole number from \(range.lowerBound) to \(range.upperBound)")
+            throw SettingsError(
+                description: "\(name(key)) is \(text); it must be a whole number from \(range.lowerBound) to \(range.upperBound)")
         }
         return value
     }

@@ -4,7 +4,9 @@ import JSON
 enum Scripts {
     /// One step that streams `words` words, 20 ms apart.
     static func streaming(name: String, words: Int) -> RawJSON {
-        config(name, steps: [RawJSON(trusted: Array(#"{"deltas":{"count":\#(words),"text":"word "},"delayMilliseconds":20}"#.utf8))], tools: [])
+        config(
+            name, steps: [RawJSON(trusted: Array(#"{"deltas":{"count":\#(words),"text":"word "},"delayMilliseconds":20}"#.utf8))], tools: []
+        )
     }
 
     /// Asks a device for `fs.read`, then tells what it got.
@@ -17,7 +19,8 @@ enum Scripts {
             ],
             tools: [
                 RawJSON(
-                    #"{"name":"fs.read","inputSchema":{"type":"object"},"target":"device","device":{"labels":{"zone":"test"}},"timeoutSeconds":120}"#)
+                    #"{"name":"fs.read","inputSchema":{"type":"object"},"target":"device","device":{"labels":{"zone":"test"}},"timeoutSeconds":120}"#
+                )
             ])
     }
 

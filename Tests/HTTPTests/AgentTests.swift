@@ -7,7 +7,8 @@ struct AgentTests {
     @Test func `an agent is created with its first version, found, and listed`() async throws {
         let tenant = try await TestTenant.make()
         let config = Config.text("helper", steps: [Config.says])
-        let created = try await tenant.send("POST", "/api/agents", #"{"name":"helper","description":"Helps","config":\#(config),"version":"v1"}"#)
+        let created = try await tenant.send(
+            "POST", "/api/agents", #"{"name":"helper","description":"Helps","config":\#(config),"version":"v1"}"#)
         #expect(created.status == 201)
         let id = try created.string("agentId")
         #expect(created.header("Location") == "/api/agents/\(id)")

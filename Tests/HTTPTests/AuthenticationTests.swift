@@ -76,7 +76,8 @@ struct AuthenticationTests {
 
     @Test func `the scheme of a key may be written in any case`() async throws {
         let tenant = try await TestTenant.make()
-        let answer = try await tenant.gateway.client(key: nil).send("GET", "/api/agents", headers: [("Authorization", "bEARER \(tenant.key)")])
+        let answer = try await tenant.gateway.client(key: nil).send(
+            "GET", "/api/agents", headers: [("Authorization", "bEARER \(tenant.key)")])
         #expect(answer.status == 200)
     }
 

@@ -69,7 +69,8 @@ struct DeviceSocketTests {
             #expect(try await socket.frame() == .pong([]))
             #expect(try await socket.next("device.registered")["maxFrameBytes"]?.int == Limits.maxDeviceFrameBytes)
         }
-        #expect(try await tenant.send("GET", "/api/devices/\(device.id)").json()["capabilities"]?.rawJSON.string.contains("fs.read") == true)
+        #expect(
+            try await tenant.send("GET", "/api/devices/\(device.id)").json()["capabilities"]?.rawJSON.string.contains("fs.read") == true)
     }
 
     @Test func `a signature that is not the device's, and a device that is not there, are the same 4401`() async throws {
@@ -98,7 +99,9 @@ struct DeviceSocketTests {
     @Test func `frames of no meaning are answered, and too many of them end the socket`() async throws {
         let tenant = try await TestTenant.make()
         try await tenant.device().connected(tenant.gateway) { socket async throws in
-            for (frame, code) in [("{", "malformed_frame"), (#"{"type":"odd"}"#, "unknown_type"), (#"{"type":"ping","x":1}"#, "malformed_frame")] {
+            for (frame, code) in [
+                ("{", "malformed_frame"), (#"{"type":"odd"}"#, "unknown_type"), (#"{"type":"ping","x":1}"#, "malformed_frame"),
+            ] {
                 try await socket.send(frame)
                 #expect(try await socket.next("error")["code"]?.string == code)
             }

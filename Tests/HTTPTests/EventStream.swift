@@ -59,7 +59,8 @@ struct EventStream {
         blocks.removeLast()
         return try blocks.filter { $0 != ": keep-alive" }.map { block in
             let lines = block.split(separator: "\n", omittingEmptySubsequences: false)
-            try #require(lines.count == 3 && lines[0].hasPrefix("id: ") && lines[1] == "event: hsafa" && lines[2].hasPrefix("data: "), "\(block)")
+            try #require(
+                lines.count == 3 && lines[0].hasPrefix("id: ") && lines[1] == "event: hsafa" && lines[2].hasPrefix("data: "), "\(block)")
             return Event(id: String(lines[0].dropFirst(4)), data: String(lines[2].dropFirst(6)))
         }
     }

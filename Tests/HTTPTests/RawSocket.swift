@@ -66,11 +66,9 @@ final class RawSocket {
         let head = try await connection.take(2)
         #expect(head[0] & 0xF0 == 0x80)
         #expect(head[1] & 0x80 == 0)
-        var count = Int(head[1])
-        if count == 126 { count = try await connection.take(2).reduce(0) { $0 << 8 | Int($1) } }
-        if count == 127 { count = try await connection.take(8).reduce(0) { $0 << 8 | Int($1) } }
+        let extended = head[1] == 126 ? 2 : head[1] == 127 ? 8 : 0
+        let count = extended == 0 ? Int(head[1]) : try await connection.take(extended).reduce(0) { $0 << 8 | Int($1) }
         let payload = try await connection.take(count)
-        print("FRAME", ContinuousClock.now, head[0], String(decoding: payload, as: UTF8.self).prefix(100))
         switch head[0] & 0x0F {
         case 0x8:
             try? await send(opcode: 8, Array(payload.prefix(2)))

@@ -13,14 +13,15 @@ struct ReplicaTests {
 
     @Test func `a run is watched live on a replica that does not work on it`() async throws {
         let (tenant, back) = try await replicas()
-        let run = try await tenant.run(steps: [Config.calls("ask"), #"{"deltas":{"count":20,"text":"w "},"delayMilliseconds":20}"#], tools: [Config.browser("ask")])
-        let call = try #require(try await tenant.pendingCalls(run).first?["callId"]?.string)
+        let speaksThenAsks = #"{"deltas":{"count":20,"text":"w "},"delayMilliseconds":5,"toolCalls":[{"name":"ask"}]}"#
+        let run = try await tenant.run(steps: [speaksThenAsks, Config.says], tools: [Config.browser("ask")])
         var here = try await EventStream.open(tenant, run)
         var there = try await EventStream.open(tenant.through(back), run)
-        #expect(try await tenant.answer(run, call).json()["applied"]?.bool == true)
-        // Deltas come while the run is under way, not in one piece at its end.
+        // Live: the run cannot end before it is answered, and it is answered after these have come.
         while try !here.events().contains(where: { $0.data.contains("assistant.delta") }) { try #require(try await here.receive()) }
-        #expect(try await tenant.snapshot(run)["status"]?.string == "running")
+        while try !there.events().contains(where: { $0.data.contains("assistant.delta") }) { try #require(try await there.receive()) }
+        let call = try #require(try await tenant.pendingCalls(run).first?["callId"]?.string)
+        #expect(try await tenant.answer(run, call).json()["applied"]?.bool == true)
         while try await here.receive() {}
         while try await there.receive() {}
         #expect(try here.events() == there.events())

@@ -67,7 +67,8 @@ struct RequestTests {
         try await tenant.send("POST", "/api/agents", #"{"name":"a"}"#, headers: [("Content-Encoding", "gzip")])
             .expectProblem(415, "unsupported_content_encoding")
         for (index, type) in ["application/json", "Application/JSON; charset=UTF-8"].enumerated() {
-            #expect(try await tenant.send("POST", "/api/agents", #"{"name":"a\#(index)"}"#, headers: [("Content-Type", type)]).status == 201)
+            #expect(
+                try await tenant.send("POST", "/api/agents", #"{"name":"a\#(index)"}"#, headers: [("Content-Type", type)]).status == 201)
         }
     }
 
@@ -77,7 +78,8 @@ struct RequestTests {
         for body in ["", "{", #"{"name":"a",}"#, #"{'name':'a'}"#, #"{"name":"a"} x"#, #"{"name":"a","name":"b"}"#, "NaN", deep] {
             try await tenant.send("POST", "/api/agents", body).expectProblem(400, "malformed_json")
         }
-        let notText = try await tenant.client.raw("POST", "/api/agents", body: Array(#"{"name":""#.utf8) + [0xC3, 0x28] + Array(#""}"#.utf8))
+        let notText = try await tenant.client.raw(
+            "POST", "/api/agents", body: Array(#"{"name":""#.utf8) + [0xC3, 0x28] + Array(#""}"#.utf8))
         #expect(notText.status == 400)
         // One level less is JSON like any other, and no object.
         try await tenant.send("POST", "/api/agents", String(deep.dropFirst().dropLast())).expectProblem(422, "invalid_body")
@@ -86,7 +88,8 @@ struct RequestTests {
     @Test func `a field that is unknown, missing or of a wrong kind is 422 with its pointer`() async throws {
         let tenant = try await TestTenant.make()
         let bodies = [
-            (#"{"name":"a","nick/name":1}"#, "/nick~1name"), ("{}", "/name"), (#"{"name":1}"#, "/name"), (#"{"name":"no spaces"}"#, "/name"),
+            (#"{"name":"a","nick/name":1}"#, "/nick~1name"), ("{}", "/name"), (#"{"name":1}"#, "/name"),
+            (#"{"name":"no spaces"}"#, "/name"),
             (#"{"name":"a","config":{"version":"2"}}"#, "/config/version"),
         ]
         for (body, pointer) in bodies {
@@ -117,7 +120,8 @@ struct RequestTests {
             var body = Array(#"{"name":"large"}"#.utf8)
             body += Array(repeating: UInt8(ascii: " "), count: size - body.count)
             let answer = try await RawConnection.open(tenant.gateway) { connection in
-                let head = "POST /api/agents HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(tenant.key)\r\nContent-Type: application/json\r\n"
+                let head =
+                    "POST /api/agents HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(tenant.key)\r\nContent-Type: application/json\r\n"
                 if isChunked {
                     try await connection.send(head + "Transfer-Encoding: chunked\r\n\r\n\(String(size, radix: 16))\r\n")
                     try await connection.send(body + Array("\r\n0\r\n\r\n".utf8))

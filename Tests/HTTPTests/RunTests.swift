@@ -69,7 +69,8 @@ struct RunTests {
 
     @Test func `a run that continues another carries its messages`() async throws {
         let tenant = try await TestTenant.make()
-        let agent = try await tenant.agent(steps: [Config.calls("echo"), #"{"text":"You said {{lastUserMessage}}"}"#], tools: [Config.echo])
+        let agent = try await tenant.agent(
+            steps: [Config.calls("echo"), #"{"text":"You said {{lastUserMessage}}"}"#], tools: [Config.echo])
         var previous: String?
         for word in ["one", "two", "three"] {
             let run = try await tenant.client.runs.create(agent: .id(agent.agentId), messages: [.user(word)], previousRunId: previous)
@@ -78,7 +79,8 @@ struct RunTests {
         }
         let snapshot = try await tenant.snapshot(try #require(previous), "?include=messages")
         let messages = try Array(#require(snapshot["messages"]?.elements))
-        #expect(messages.map { $0["role"]?.string } == Array(repeating: ["user", "assistant", "tool", "assistant"], count: 3).flatMap { $0 })
+        #expect(
+            messages.map { $0["role"]?.string } == Array(repeating: ["user", "assistant", "tool", "assistant"], count: 3).flatMap { $0 })
         #expect(
             messages.filter { $0["role"]?.string == "user" }.map { $0["content"]?.string } == ["one", "two", "three"])
         #expect(messages.last?["content"]?.string == "You said three")

@@ -25,7 +25,8 @@ struct SlowClientTests {
     @Test func `a body that does not come is cut off`() async throws {
         let tenant = try await TestTenant.make()
         let (answer, after) = try await cut(
-            "POST /api/agents HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(tenant.key)\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+            "POST /api/agents HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(tenant.key)\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
         try answer.expectProblem(408, "request_timeout")
         #expect(after >= .seconds(Limits.requestBodySeconds - 1))
     }

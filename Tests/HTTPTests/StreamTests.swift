@@ -61,7 +61,8 @@ struct StreamTests {
             try await tenant.send("GET", path).expectProblem(400, "invalid_query")
         }
         for cursor in ["x", "1-1", "9999999999999999999"] {
-            try await tenant.send("GET", "/api/runs/\(run)/stream", headers: [("Last-Event-ID", cursor)]).expectProblem(400, "invalid_header")
+            try await tenant.send("GET", "/api/runs/\(run)/stream", headers: [("Last-Event-ID", cursor)]).expectProblem(
+                400, "invalid_header")
         }
         for query in ["since=", "since=1&since=2", "format=odd", "after=1"] {
             try await tenant.send("GET", "/api/runs/\(run)/stream?\(query)").expectProblem(400, "invalid_query")

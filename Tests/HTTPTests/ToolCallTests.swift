@@ -101,7 +101,8 @@ struct ToolCallTests {
 
     @Test func `what a model asks for that cannot be done comes back to it as an error`() async throws {
         let tenant = try await TestTenant.make()
-        let calls = #"{"toolCalls":[{"name":"nothing"},{"name":"echo","argumentsText":"not json"},{"name":"echo","argumentsText":"[1]"},{"name":"echo","arguments":{"a":1}}]}"#
+        let calls =
+            #"{"toolCalls":[{"name":"nothing"},{"name":"echo","argumentsText":"not json"},{"name":"echo","argumentsText":"[1]"},{"name":"echo","arguments":{"a":1}}]}"#
         let run = try await tenant.run(steps: [calls, Config.says], tools: [Config.echo])
         let events = try await tenant.events(run)
         #expect(events.last?.type == "run.completed")
@@ -124,8 +125,8 @@ struct ToolCallTests {
         let tenant = try await TestTenant.make()
         let run = try await tenant.run(
             steps: [Config.calls("ask"), Config.tellsResult], tools: [Config.browser("ask", timeoutSeconds: 1)])
-        let call = try #require(try await tenant.pendingCalls(run).first?["callId"]?.string)
         let events = try await tenant.events(run)
+        let call = try #require(events.first { $0.type == "tool.call.requested" }?["callId"])
         #expect(events.contains { $0.type == "tool.call.expired" && $0["callId"] == call })
         #expect(events.last?.type == "run.completed")
         #expect(events.last { $0.type == "assistant.message" }?["text"]?.contains("expired") == true)

@@ -7,7 +7,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct OpenAIChatTimeoutTests {
     @Test func `silence within the stream ends the call after the idle time`() async throws {
         let stream = chunks(delta(#"{"content":"a"}"#), done: false)
-        let failed = try await failure([.stream(stream, ending: .silent)], options: .test(idle: .milliseconds(400)))
+        let failed = try await failure([.stream(stream, ending: .silent)], options: .test(idle: .seconds(3)))
         #expect(failed.error.code == .timeout)
         #expect(failed.error.isRetryable)
         #expect(failed.error.hasEmitted)
@@ -29,9 +29,9 @@ import Testing
     @Test func `a slow reader is no silence of the server`() async throws {
         let stream = chunks(delta(#"{"content":"a"}"#), delta(#"{"content":"b"}"#, finish: "stop"))
         try await ScriptedServer.with([.stream(stream)]) { server in
-            try await withOpenAIChatClient(.test(idle: .milliseconds(400))) { client in
+            try await withOpenAIChatClient(.test(idle: .seconds(2))) { client in
                 let response = try await client.perform(.hello(baseURL: server.baseURL)) { _ in
-                    try await timePasses(.milliseconds(500))
+                    try await timePasses(.milliseconds(2500))
                 }
                 #expect(response.text == "ab")
             }

@@ -110,9 +110,11 @@ public final class TestEnvironment: Sendable {
     }
 
     /// An agent with one version that plays `script`.
-    public func makeAgent(_ scope: TenantScope, name: String = "tester", config: RawJSON) async throws -> (AgentRecord, AgentVersionRecord) {
+    public func makeAgent(_ scope: TenantScope, name: String = "tester", config: RawJSON) async throws -> (AgentRecord, AgentVersionRecord)
+    {
         let tenant = database.tenant(scope)
-        guard try await tenant.insertAgent(.generate(), name: name, description: nil) != nil, let agent = try await tenant.agent(named: name)
+        guard try await tenant.insertAgent(.generate(), name: name, description: nil) != nil,
+            let agent = try await tenant.agent(named: name)
         else { throw Missing(description: "agent \(name) exists") }
         let hash = try AgentConfig.hash(of: try config.document().root)
         guard

@@ -68,7 +68,8 @@ extension ToolDefinition {
             throw JSONViolation(pointer: pointer + "/executionType", message: "must be basic")
         }
         guard target == nil || target == implied.0 else {
-            throw JSONViolation(pointer: pointer + "/target", message: "must be \(implied.0.rawValue), which executionType and execution imply")
+            throw JSONViolation(
+                pointer: pointer + "/target", message: "must be \(implied.0.rawValue), which executionType and execution imply")
         }
         return implied
     }

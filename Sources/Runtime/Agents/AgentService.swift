@@ -73,7 +73,8 @@ public struct AgentService: Sendable {
         case .agentNotFound: throw GatewayError.notFound("agent")
         case .labelTaken:
             throw GatewayError.conflict(
-                "version_exists", "This agent has a version \(version ?? "") with another config; versions never change, choose a new label.")
+                "version_exists",
+                "This agent has a version \(version ?? "") with another config; versions never change, choose a new label.")
         }
     }
 

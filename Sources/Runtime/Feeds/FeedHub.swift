@@ -72,6 +72,8 @@ public final class FeedHub: Sendable {
 
     // MARK: Following
 
+    private static let pieceBytes = 64 * 1024
+
     /// Gives out every event after `cursor`, once and in order, until the last one, the connection's end, or this process' end.
     /// `write` is the response's writer, which waits for the connection; live events go straight to `sink`.
     public func follow(
@@ -87,7 +89,7 @@ public final class FeedHub: Sendable {
         var cursor = cursor
         while true {
             if state.withLock({ $0.isShutDown }) { return .shutdown }
-            guard let slice = feed.slice(after: cursor) else {
+            guard let slice = feed.slice(after: cursor, maxBytes: Self.pieceBytes) else {
                 let page = try await history(scope, run, after: cursor)
                 cursor = try await giveOut(page, after: cursor, sink, write)
                 if page.last?.isTerminal == true { return .terminal }
@@ -118,8 +120,13 @@ public final class FeedHub: Sendable {
         }
         var buffer = ByteBuffer()
         if first.seq > cursor + 1 { buffer.writeString(Self.gap(requested: cursor, earliest: first.seq, latest: last.seq)) }
-        for frame in page { buffer.writeImmutableBuffer(FeedFrame(frame).bytes) }
-        try await withStallLimit(sink.channel) { try await write(buffer) }
+        for frame in page {
+            buffer.writeImmutableBuffer(FeedFrame(frame).bytes)
+            // Small pieces: a slow connection shows progress with each.
+            guard buffer.readableBytes >= Self.pieceBytes || frame.seq == last.seq else { continue }
+            try await withStallLimit(sink.channel) { try await write(buffer) }
+            buffer = ByteBuffer()
+        }
         return last.seq
     }
 

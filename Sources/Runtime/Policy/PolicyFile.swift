@@ -89,6 +89,7 @@ private struct MappingReader {
 
     func finish() throws {
         guard let left = rest.first else { return }
-        throw failure("\(what) has the unknown key \(left.key.string ?? "?"); known keys are \(known.joined(separator: ", "))", at: left.key)
+        throw failure(
+            "\(what) has the unknown key \(left.key.string ?? "?"); known keys are \(known.joined(separator: ", "))", at: left.key)
     }
 }

@@ -170,8 +170,9 @@ public final class RunService: Sendable {
         }
         let named = outcome.named(call.target == .browser ? .browser : .external)
         let decision = try await decide(scope, id) { RunMachine.record(named, of: callID, in: $0) }
-        return decision.answer == .applied || decision.state.call(callID)?.outcome == named && decision.answer == .nothingToDo
-            && call.finishedAt == nil
+        return decision.answer == .applied
+            || decision.state.call(callID)?.outcome == named && decision.answer == .nothingToDo
+                && call.finishedAt == nil
     }
 
     /// The loop of every decision from outside: fold the log, decide, write, publish; when someone else wrote first, again.

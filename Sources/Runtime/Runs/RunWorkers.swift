@@ -74,7 +74,9 @@ final class RunWorkers: Sendable {
     }
 
     private func poll() async {
-        while (try? await Task.sleep(for: .milliseconds(Limits.claimPollMilliseconds), tolerance: .milliseconds(200))) != nil { ready.raise() }
+        while (try? await Task.sleep(for: .milliseconds(Limits.claimPollMilliseconds), tolerance: .milliseconds(200))) != nil {
+            ready.raise()
+        }
     }
 
     private func claimLoop(_ performer: RunPerformer, _ group: inout DiscardingTaskGroup) async {

@@ -22,7 +22,9 @@ struct ToolCallPreparer {
                 callID: .generate(), providerCallID: call.providerCallID, name: call.name, arguments: call.arguments)
             prepared.requested.append(requested)
             let isTooMany = index >= Limits.maxToolCallsPerStep
-            let decision = isTooMany ? refusal(requested, "too_many_calls", "At most \(Limits.maxToolCallsPerStep) calls fit in a step.") : prepare(requested)
+            let decision =
+                isTooMany
+                ? refusal(requested, "too_many_calls", "At most \(Limits.maxToolCallsPerStep) calls fit in a step.") : prepare(requested)
             prepared.calls.append(decision)
             if case .admitted(let new) = decision { prepared.admitted.append(new) }
         }
