@@ -204,7 +204,7 @@ struct SubscriberTests {
             var pushes = Pushes()
             let subscription = subscriber.subscribe("c", pushes.handler)
             #expect(await pushes.next() == .subscribed)
-            #expect(server.connections == 2)
+            #expect(server.connections >= 2)
             subscription.cancel()
         }
         try await server.stop()
