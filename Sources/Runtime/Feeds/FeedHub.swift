@@ -141,7 +141,9 @@ public final class FeedHub: Sendable {
                 let watcher = LiveWatcher(sink: sink, cursor: cursor, resume: continuation)
                 guard sink.channel.isActive else { return watcher.leave(.closed) }
                 guard !self.state.withLock({ $0.isShutDown }) else { return watcher.leave(.shutdown) }
-                if !feed.join(watcher, on: self.hubLoop) { watcher.leave(.lagging(cursor)) }
+                // The hub's lock is taken before the feed's everywhere, so its loop is looked up before the feed is asked.
+                let hubLoop = self.hubLoop(sink.channel.eventLoop)
+                if !feed.join(watcher, on: hubLoop) { watcher.leave(.lagging(cursor)) }
             }
         }
     }

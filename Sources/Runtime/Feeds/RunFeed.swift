@@ -53,7 +53,7 @@ final class RunFeed: Sendable {
     }
 
     /// Sets the watcher among those that live events are written to; false when there already is something for it.
-    func join(_ watcher: LiveWatcher, on loops: (any EventLoop) -> HubLoop) -> Bool {
+    func join(_ watcher: LiveWatcher, on hubLoop: HubLoop) -> Bool {
         let loop = watcher.channel.eventLoop
         return state.withLock { state in
             // A cursor ahead of the run waits here for what comes after it.
@@ -64,7 +64,7 @@ final class RunFeed: Sendable {
                 ?? {
                     let made = LoopWatchers(feed: self, loop: loop)
                     state.loops[key] = made
-                    loops(loop).insert(made)
+                    hubLoop.insert(made)
                     return made
                 }()
             group.insert(watcher)
