@@ -21,6 +21,9 @@ public struct PostgresConfiguration: Sendable {
     /// A setting such as "app.tenant_id", set to the scope (or to '') in front of every segment.
     public var scopeSetting: String? = nil
     public var applicationName = "hsafa"
+    /// Plans prepared statements once instead of weighing a new plan at each use (`plan_cache_mode`): right where every statement's best
+    /// plan is the same for all parameters, as with look-ups by key; on partitioned tables the planning saved is a quarter of a read.
+    public var usesGenericPlans = false
     /// Server-side statements kept per connection.
     public var maxPreparedStatements = 256
     /// Callers that wait for a connection of the transaction lane, and how long they do.
@@ -70,6 +73,7 @@ public struct PostgresConfiguration: Sendable {
         let settings = [
             given("options") ?? "", "-c statement_timeout=\(max(0, statementTimeoutMilliseconds))",
             "-c idle_in_transaction_session_timeout=\(max(0, idleTransactionTimeoutMilliseconds))",
+            usesGenericPlans ? "-c plan_cache_mode=force_generic_plan" : "",
         ]
         return defaults.filter { given($0.keyword) == nil }
             + options.filter { $0.keyword != "options" && $0.keyword != "client_encoding" }

@@ -42,6 +42,7 @@ public final class Gateway: Sendable {
         public init(postgres: PostgresConfiguration, redis: RedisConfiguration, eventLoopGroup: any EventLoopGroup) {
             self.postgres = postgres
             self.postgres.scopeSetting = Database.scopeSetting
+            self.postgres.usesGenericPlans = true
             self.redis = redis
             self.eventLoopGroup = eventLoopGroup
         }

@@ -88,6 +88,7 @@ public final class TestEnvironment: Sendable {
     public static func configuration(_ url: String) throws -> PostgresConfiguration {
         var configuration = try PostgresConfiguration(url: url)
         configuration.scopeSetting = Database.scopeSetting
+        configuration.usesGenericPlans = true
         // Many tests have a database of their own, all on one server.
         configuration.transactionConnections = 2
         return configuration
