@@ -244,23 +244,6 @@ CREATE FUNCTION hsafa.overdue_calls(in_limit integer)
     WHERE c.finished_at IS NULL AND c.deadline_at <= now() ORDER BY c.deadline_at LIMIT in_limit
     $$;
 
--- Device calls that nobody was asked yet, a few of each tenant, from a rotating cursor.
-CREATE FUNCTION hsafa.undispatched_calls(in_limit integer, in_after_tenant uuid)
-    RETURNS TABLE (tenant_id uuid, slug text, run_id uuid, call_id uuid)
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = hsafa, pg_temp
-    AS $$
-    SELECT w.tenant_id, t.slug, c.run_id, c.call_id
-    FROM (SELECT DISTINCT q.tenant_id FROM hsafa.tool_calls q
-          WHERE q.status = 'requested' AND q.target = 'device' AND q.tenant_id > in_after_tenant
-          ORDER BY q.tenant_id LIMIT 64) w
-    JOIN hsafa.tenants t USING (tenant_id)
-    CROSS JOIN LATERAL (
-        SELECT x.run_id, x.call_id FROM hsafa.tool_calls x
-        WHERE x.tenant_id = w.tenant_id AND x.status = 'requested' AND x.target = 'device'
-        ORDER BY x.created_at LIMIT 16) c
-    ORDER BY w.tenant_id LIMIT in_limit
-    $$;
-
 DO $$
 DECLARE
     signature text;
@@ -272,8 +255,7 @@ BEGIN
         'hsafa.renew_leases(uuid, integer, uuid[], uuid[], integer[])',
         'hsafa.last_seqs(uuid[], uuid[])',
         'hsafa.overdue_runs(integer)',
-        'hsafa.overdue_calls(integer)',
-        'hsafa.undispatched_calls(integer, uuid)']
+        'hsafa.overdue_calls(integer)']
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', signature);
     END LOOP;
@@ -283,8 +265,7 @@ BEGIN
         'hsafa.renew_leases(uuid, integer, uuid[], uuid[], integer[])',
         'hsafa.last_seqs(uuid[], uuid[])',
         'hsafa.overdue_runs(integer)',
-        'hsafa.overdue_calls(integer)',
-        'hsafa.undispatched_calls(integer, uuid)']
+        'hsafa.overdue_calls(integer)']
     LOOP
         EXECUTE format('ALTER FUNCTION %s OWNER TO hsafa_system', signature);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO hsafa_app', signature);
