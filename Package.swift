@@ -106,11 +106,12 @@ let package = Package(
             dependencies: [
                 "Postgres", "Redis", "Storage", "Domain", "JSON", "Cryptography", "Argon2", nioCore, nioPosix, logging,
             ], path: "Tests/Support", swiftSettings: settings),
+        .target(name: "TestServers", dependencies: [nioCore, nioPosix], path: "Tests/Servers", swiftSettings: settings),
         tests("JSONTests", ["JSON"]),
         tests("CryptographyTests", ["Cryptography"]),
         tests("Argon2Tests", ["Argon2"]),
-        tests("PostgresTests", ["Postgres", "CLinux", logging]),
-        tests("RedisTests", ["Redis", nioCore, nioPosix, nioSSL, logging]),
+        tests("PostgresTests", ["TestServers", "Postgres", "CLinux", logging]),
+        tests("RedisTests", ["TestServers", "Redis", nioCore, nioPosix, nioSSL, logging]),
         tests("ModelProviderTests", ["ModelProviders", "JSON", httpClient, nioCore, nioPosix, nioHTTP1, logging]),
         tests("DomainTests", ["Domain", "JSON", "Cryptography"]),
         tests("StorageTests", ["TestSupport", "Storage", "Domain", "JSON", "Postgres", "Redis", "Cryptography", logging]),
@@ -128,7 +129,10 @@ let package = Package(
             ]),
         tests(
             "EndToEndTests",
-            ["TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Cryptography", logging, nioCore, nioPosix]),
+            [
+                "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Cryptography", logging, nioCore,
+                nioPosix,
+            ]),
         tests("TidyTests", []),
     ]
 )

@@ -1,6 +1,7 @@
 import Foundation
 import Postgres
 import Synchronization
+import TestServers
 import Testing
 
 extension PostgresTests {

@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestServers
 
 /// Answers every SSLRequest with 'N', as a Postgres without TLS does. Runs until stopped.
 final class PlainServer: Sendable {
@@ -17,7 +18,7 @@ final class PlainServer: Sendable {
                 bind(listener, pointer, length) == 0 && listen(listener, 16) == 0 && getsockname(listener, pointer, &length) == 0
             }
         }
-        guard listener >= 0, bound else { throw ThrowawayCluster.Failure(description: "no listener: errno \(errno)") }
+        guard listener >= 0, bound else { throw ServerFailure(description: "no listener: errno \(errno)") }
         port = Int(UInt16(bigEndian: address.sin_port))
         self.listener = listener
         Thread.detachNewThread {

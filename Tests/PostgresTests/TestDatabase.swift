@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import Postgres
 import Synchronization
+import TestServers
 import Testing
 
 /// All suites hang below this one, one test after the other: they count connections, statements and memory.

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import TestServers
 import Testing
 
 @testable import Redis

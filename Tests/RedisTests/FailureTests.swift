@@ -1,6 +1,7 @@
 import NIOCore
 import NIOPosix
 import Synchronization
+import TestServers
 import Testing
 
 @testable import Redis

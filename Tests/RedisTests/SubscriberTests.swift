@@ -1,5 +1,6 @@
 import NIOCore
 import Synchronization
+import TestServers
 import Testing
 
 @testable import Redis

@@ -56,6 +56,11 @@ public final class TestEnvironment: Sendable {
             app: try variable("TEST_APP_URL").replacing("/hsafa_test", with: "/\(name)"), redis: redis ?? variable("TEST_REDIS_URL"))
     }
 
+    /// Over a server of the test's own, whose roles are there (scripts/roles.sql) and whose database is empty.
+    public static func over(owner: String, app: String, redis: String? = nil) async throws -> TestEnvironment {
+        try await TestEnvironment(owner: owner, app: app, redis: redis ?? variable("TEST_REDIS_URL"))
+    }
+
     public static func variable(_ name: String) throws -> String {
         guard let value = ProcessInfo.processInfo.environment[name], !value.isEmpty else {
             throw Missing(description: "\(name) is not set: run the tests with `make test`, which starts Postgres and Redis for them")

@@ -1,0 +1,99 @@
+import Foundation
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// A `redis-server` of our own in a temporary folder, stopped by its pid: what a test does to it hurts nobody else.
+public final class ThrowawayRedis: Sendable {
+    public enum Endpoint: Sendable {
+        case unixSocket
+        case port(Int)
+        case tlsPort(Int, certificates: TestCertificates)
+    }
+
+    public let folder: String
+    public let endpoint: Endpoint
+    private let extra: [String]
+    private let process = Mutex<Process?>(nil)
+
+    public var url: String {
+        switch endpoint {
+        case .unixSocket: "unix://\(folder)/redis.sock"
+        case .port(let port): "redis://127.0.0.1:\(port)"
+        case .tlsPort(let port, _): "rediss://localhost:\(port)"
+        }
+    }
+
+    private init(endpoint: Endpoint, extra: [String]) throws {
+        self.endpoint = endpoint
+        self.extra = extra
+        folder = try temporaryFolder()
+    }
+
+    public static func start(_ endpoint: Endpoint = .unixSocket, _ extra: [String] = []) async throws -> ThrowawayRedis {
+        let server = try ThrowawayRedis(endpoint: endpoint, extra: extra)
+        try await server.start()
+        return server
+    }
+
+    /// Returns when the server takes connections.
+    public func start() async throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["redis-server"] + arguments + ["--save", "", "--appendonly", "no", "--dir", folder] + extra
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        stopAtExit(process.processIdentifier)
+        self.process.withLock { $0 = process }
+        for _ in 0..<500 {
+            if let channel = try? await connect() {
+                try await channel.close()
+                return
+            }
+            guard process.isRunning else { throw ServerFailure(description: "redis-server ended with status \(process.terminationStatus)") }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        throw ServerFailure(description: "redis-server does not listen")
+    }
+
+    private var arguments: [String] {
+        switch endpoint {
+        case .unixSocket: ["--port", "0", "--unixsocket", "\(folder)/redis.sock"]
+        case .port(let port): ["--bind", "127.0.0.1", "--port", "\(port)"]
+        case .tlsPort(let port, let certificates):
+            [
+                "--bind", "127.0.0.1", "--port", "0", "--tls-port", "\(port)", "--tls-cert-file", certificates.certificate,
+                "--tls-key-file", certificates.key, "--tls-ca-cert-file", certificates.authority, "--tls-auth-clients", "no",
+            ]
+        }
+    }
+
+    private func connect() async throws -> any Channel {
+        let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        switch endpoint {
+        case .unixSocket: return try await bootstrap.connect(unixDomainSocketPath: "\(folder)/redis.sock").get()
+        case .port(let port), .tlsPort(let port, _): return try await bootstrap.connect(host: "127.0.0.1", port: port).get()
+        }
+    }
+
+    /// SIGKILL: as a crash.
+    public func kill() {
+        guard let process = process.withLock({ $0 }) else { return }
+        Glibc.kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+        forgetAtExit(process.processIdentifier)
+    }
+
+    public func remove() {
+        kill()
+        try? FileManager.default.removeItem(atPath: folder)
+    }
+
+    public static func freePort() async throws -> Int {
+        let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(host: "127.0.0.1", port: 0).get()
+        let port = channel.localAddress?.port ?? 0
+        try await channel.close()
+        return port
+    }
+}
