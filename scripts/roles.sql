@@ -1,8 +1,9 @@
 -- The three roles and one database. Run it as a superuser, as often as you like:
 --   psql -v ON_ERROR_STOP=1 -v database=hsafa -f scripts/roles.sql
 --
---   hsafa_owner   owns the database and its tables, and migrates them. No superuser, no BYPASSRLS: FORCE ROW LEVEL
---                 SECURITY binds it too.
+--   hsafa_owner   owns the database and its tables, and migrates them. No superuser, no BYPASSRLS; but as a member of
+--                 hsafa_system it passes the walls between tenants: its URL belongs to migrations and to the commands on the
+--                 machine, never to a serving gateway.
 --   hsafa_app     what the gateway connects as. It sees one tenant at a time.
 --   hsafa_system  nobody logs in as it. It owns the few SECURITY DEFINER functions that must cross tenants. The owner
 --                 is its member, so that a migration can give it those functions.

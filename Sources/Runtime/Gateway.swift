@@ -89,7 +89,8 @@ public final class Gateway: Sendable {
             models: ModelDirectory(clients: [
                 "simulated": SimulatedModel(), "openai-compatible": OpenAIChatClient(httpClient: httpClient),
             ]), gate: gate, active: active, callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
-            isShuttingDown: { [workers] in workers.isDraining }, logger: logger)
+            callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
+            logger: logger)
         sweepers = Sweepers(database: database, runs: runs, policies: policies, logger: logger)
     }
 

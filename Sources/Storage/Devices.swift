@@ -79,12 +79,15 @@ extension TenantDatabase {
     }
 
     /// Newest first. Device ids carry their time, so the page's key is the id.
-    public func devices(limit: Int, after: DeviceID?, onlineSeconds: Double) async throws(PostgresError) -> [DeviceRecord] {
+    public func devices(status: DeviceStatus?, limit: Int, after: DeviceID?, onlineSeconds: Double) async throws(PostgresError)
+        -> [DeviceRecord]
+    {
         let part = Self.deviceColumns(onlineSeconds: onlineSeconds)
         return try await query(
             """
             SELECT \(unsafeSQL: part.columns) FROM hsafa.devices d \(unsafeSQL: part.lastSession)
             WHERE d.tenant_id = \(tenantID) AND (\(after)::uuid IS NULL OR d.device_id < \(after))
+                AND (\(status?.rawValue)::text IS NULL OR d.status = \(status?.rawValue))
             ORDER BY d.device_id DESC LIMIT \(limit)
             """
         ).mapRows(Self.device)

@@ -102,7 +102,7 @@ struct DeviceCallTests {
             #expect(try await tenant.send("POST", "/api/runs/\(run)/cancel").string("status") == "canceled")
             let cancel = try await socket.next("tool.call.cancel")
             #expect(cancel["callId"]?.string == call)
-            #expect(cancel["reason"]?.string?.isEmpty == false)
+            #expect(cancel["reason"]?.string == "run_ended")
             try await socket.answer(call)
             #expect(try await !socket.isApplied())
         }

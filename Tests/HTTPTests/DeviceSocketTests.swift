@@ -160,6 +160,10 @@ struct DeviceSocketTests {
             #expect(try await socket.next("error")["code"]?.string == "device_pending")
             #expect(try await socket.closing() == DeviceCloseCode.unauthorized)
         }
+        for (status, count) in [("pending", 1), ("active", 0), ("revoked", 0)] {
+            #expect(try await tenant.client.devices.list(status: status).items.count == count, "\(status)")
+        }
+        try await tenant.send("GET", "/api/devices?status=lost").expectProblem(400, "invalid_query")
         for _ in 0..<2 { #expect(try await tenant.send("POST", "/api/devices/\(id)/approve").string("status") == "active") }
         try await pending.connected(tenant.gateway) { _ in }
     }

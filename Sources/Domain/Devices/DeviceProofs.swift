@@ -14,7 +14,7 @@ public enum DeviceProof {
     }
 }
 
-public enum DeviceStatus: String, Sendable, Hashable {
+public enum DeviceStatus: String, Sendable, Hashable, CaseIterable {
     case pending, active, revoked
 }
 

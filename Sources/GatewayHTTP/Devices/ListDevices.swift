@@ -3,14 +3,22 @@ import Hummingbird
 import Runtime
 import Storage
 
-/// `GET /api/devices`: newest first.
+/// `GET /api/devices`: newest first; by status, so that those who wait for approval are found.
 struct ListDevices: Operation {
     let gateway: Gateway
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
         var query = try QueryReader(request)
+        let status = try query.string("status").map { text throws(GatewayError) in
+            guard let status = DeviceStatus(rawValue: text) else {
+                throw .invalidQuery("status", "must be one of \(DeviceStatus.allCases.map(\.rawValue).joined(separator: ", "))")
+            }
+            return status
+        }
         let page = try query.page()
         try query.finish()
-        return Answer.page(try await gateway.devices.list(context.scope, page)) { device, writer in device.write(to: &writer) }
+        return Answer.page(try await gateway.devices.list(context.scope, page, status: status)) { device, writer in
+            device.write(to: &writer)
+        }
     }
 }

@@ -166,7 +166,7 @@ extension DeviceHub {
 
 extension DeviceSession {
     /// The device may stop working on it.
-    func cancel(_ call: CallID, reason: String) {
+    func cancel(_ call: CallID, reason: CallCancelReason) {
         settled(call)
         outbox.offer(DeviceFrame.cancel(call, reason: reason))
     }

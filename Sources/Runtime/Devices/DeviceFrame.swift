@@ -2,6 +2,14 @@ import Domain
 import JSON
 import Storage
 
+/// Why a device may stop working on a call; stable codes, for devices to switch on.
+public enum CallCancelReason: String, Sendable {
+    /// Its run was canceled or failed.
+    case runEnded = "run_ended"
+    /// The call expired, or got its outcome elsewhere.
+    case callEnded = "call_ended"
+}
+
 /// The frames that a gateway sends to a device, subprotocol `hsafa.device.v1`.
 enum DeviceFrame {
     static func challenge(nonce: String, ts: String, audience: String) -> [UInt8] {
@@ -39,10 +47,10 @@ enum DeviceFrame {
         }
     }
 
-    static func cancel(_ callID: CallID, reason: String) -> [UInt8] {
+    static func cancel(_ callID: CallID, reason: CallCancelReason) -> [UInt8] {
         frame("tool.call.cancel") { writer in
             writer.field("callId", string: callID.description)
-            writer.field("reason", string: reason)
+            writer.field("reason", string: reason.rawValue)
         }
     }
 

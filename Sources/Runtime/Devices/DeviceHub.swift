@@ -164,7 +164,7 @@ public final class DeviceHub: Sendable {
     }
 
     /// Tells devices that calls of theirs are over; `devices[i]` was asked `callIDs[i]`.
-    public func callsEnded(_ scope: TenantScope, callIDs: [CallID], devices: [DeviceID?], reason: String) {
+    public func callsEnded(_ scope: TenantScope, callIDs: [CallID], devices: [DeviceID?], reason: CallCancelReason) {
         for (call, device) in zip(callIDs, devices) {
             guard let device else { continue }
             if let session = registry.session(of: device) {

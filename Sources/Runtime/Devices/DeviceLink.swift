@@ -20,7 +20,6 @@ final class DeviceLink: Sendable {
     func callsEnded(_ scope: TenantScope, _ calls: [CallState]) {
         let asked = calls.filter { $0.deviceID != nil }
         guard !asked.isEmpty else { return }
-        hub?.callsEnded(
-            scope, callIDs: asked.map(\.call.callID), devices: asked.map(\.deviceID), reason: "the run ended without this call's result")
+        hub?.callsEnded(scope, callIDs: asked.map(\.call.callID), devices: asked.map(\.deviceID), reason: .runEnded)
     }
 }

@@ -9,7 +9,7 @@ import Storage
 enum DeviceNotice {
     /// `frame` is the whole `tool.call.request`.
     case call(RunID, CallID, frame: [UInt8])
-    case cancel(CallID, reason: String)
+    case cancel(CallID, reason: CallCancelReason)
     /// Look at your session's row: another socket may have taken over, or the device was revoked. Only the row says which, and
     /// whether it is this session that is over: notices of two takeovers may arrive in any order.
     case check
@@ -25,7 +25,7 @@ enum DeviceNotice {
             case .cancel(let call, let reason):
                 writer.field("type", string: "cancel")
                 writer.field("callId", string: call.description)
-                writer.field("reason", string: reason)
+                writer.field("reason", string: reason.rawValue)
             case .check: writer.field("type", string: "check")
             }
         }
@@ -41,7 +41,7 @@ enum DeviceNotice {
             self = .call(run, call, frame: Array(frame.raw))
         case "cancel":
             guard let call else { return nil }
-            self = .cancel(call, reason: root["reason"]?.string ?? "canceled")
+            self = .cancel(call, reason: root["reason"]?.string.flatMap(CallCancelReason.init(rawValue:)) ?? .callEnded)
         case "check": self = .check
         default: return nil
         }

@@ -33,9 +33,9 @@ public struct DeviceService: Sendable {
 
     // MARK: Read
 
-    public func list(_ scope: TenantScope, _ page: PageRequest) async throws -> Page<DeviceRecord> {
+    public func list(_ scope: TenantScope, _ page: PageRequest, status: DeviceStatus? = nil) async throws -> Page<DeviceRecord> {
         let rows = try await database.tenant(scope).devices(
-            limit: page.limit + 1, after: try page.after(DeviceID.self), onlineSeconds: onlineSeconds)
+            status: status, limit: page.limit + 1, after: try page.after(DeviceID.self), onlineSeconds: onlineSeconds)
         return Page(rows: rows, limit: page.limit) { $0.deviceID.description }
     }
 

@@ -214,7 +214,7 @@ final class DeviceSession: Sendable {
             for call in over { state.sent[call] = nil }
             return (over, open.contains { state.sent[$0] == nil })
         }
-        for call in over { outbox.offer(DeviceFrame.cancel(call, reason: "over")) }
+        for call in over { outbox.offer(DeviceFrame.cancel(call, reason: .callEnded)) }
         return isLacking
     }
 

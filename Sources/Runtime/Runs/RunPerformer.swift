@@ -14,6 +14,8 @@ struct RunPerformer: Sendable {
     let gate: ToolGate
     let active: ActiveRuns
     let callsCommitted: @Sendable (ClaimedRun, [NewToolCall]) -> Void
+    /// Called with the calls of a run that ended here, so that devices hear of it.
+    let callsEnded: @Sendable (TenantScope, [CallState]) -> Void
     let isShuttingDown: @Sendable () -> Bool
     let logger: Logger
 
@@ -73,7 +75,11 @@ struct RunPerformer: Sendable {
     }
 
     private func end(_ writer: RunWriter, _ decide: @Sendable (RunState) -> RunTransition?) async {
-        do { try await writer.transition(decide) } catch let error as RunInterruption where error == .fenced {
+        do {
+            let open = await writer.state.openCalls
+            try await writer.transition(decide)
+            if !open.isEmpty, await writer.state.status.isTerminal { callsEnded(writer.claimed.scope, open) }
+        } catch let error as RunInterruption where error == .fenced {
             logger.info("run belongs to another claim", metadata: ["run": "\(writer.claimed.runID)"])
         } catch {
             logger.error("run given up", metadata: ["run": "\(writer.claimed.runID)", "cause": "\(error)"])
