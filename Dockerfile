@@ -24,10 +24,12 @@ COPY --from=build /out/hsafa-gateway /out/hsafa /usr/local/bin/
 COPY docker/healthcheck.sh /usr/local/bin/healthcheck
 COPY migrations /opt/hsafa/migrations
 COPY policies /opt/hsafa/policies
+COPY openapi.yaml /opt/hsafa/openapi.yaml
 ENV HOST=0.0.0.0 \
     PORT=3000 \
     MIGRATIONS_DIR=/opt/hsafa/migrations \
-    POLICIES_DIR=/opt/hsafa/policies
+    POLICIES_DIR=/opt/hsafa/policies \
+    OPENAPI_FILE=/opt/hsafa/openapi.yaml
 WORKDIR /opt/hsafa
 USER 10001
 EXPOSE 3000
