@@ -198,7 +198,7 @@ write_credentials() {
 welcome() {
     cat <<END
 
-The gateway serves $URL   (API: $URL/docs)
+The gateway serves $URL   (API: $URL/openapi.yaml)
 Tenant demo, key: $HSAFA_API_KEY   (kept in $STATE/credentials)
 
 In a second terminal:
