@@ -1,0 +1,144 @@
+import HsafaClient
+import JSON
+import NIOHTTP1
+import Testing
+
+@testable import GatewayHTTP
+
+/// Another tenant's things are not there: the same answer as for what never was, and nothing of theirs changes. Driven by the route
+/// table, so that a new route without an entry here fails.
+struct CrossTenantTests {
+    /// Bodies that would be right if the thing were one's own, by operation. An operation without a body says so by an empty list.
+    private static let bodies: [String: @Sendable (TenantThings) -> [String]] = [
+        "getAgent": { _ in [] }, "deleteAgent": { _ in [] }, "listAgentVersions": { _ in [] }, "getAgentVersion": { _ in [] },
+        "updateAgent": { [#"{"description":"mine now"}"#, #"{"currentVersionId":"\#($0["versionId"])"}"#] },
+        "publishAgentVersion": { _ in [#"{"config":\#(Config.text("stolen", steps: [Config.says]))}"#] },
+        "getRun": { _ in [] }, "listRunEvents": { _ in [] }, "streamRun": { _ in [] }, "listToolCalls": { _ in [] },
+        "cancelRun": { _ in ["{}", #"{"reason":"mine now"}"#] },
+        "submitToolResult": {
+            [#"{"callId":"\#($0["callId"])","result":1}"#, #"{"callId":"\#($0["callId"])","error":{"code":"a","message":"b"}}"#]
+        },
+        "getDevice": { _ in [] }, "revokeDevice": { _ in [] }, "approveDevice": { _ in [] }, "listDeviceSessions": { _ in [] },
+        "updateDevice": { _ in [#"{"displayName":"mine now"}"#, #"{"labels":{"zone":"mine"}}"#] },
+    ]
+
+    /// Ways to ask that must not make a difference.
+    private static let queries: [String: [String]] = [
+        "getRun": ["?include=messages"], "listRunEvents": ["?after=0&limit=1"], "streamRun": ["?since=1-0", "?since=999"],
+    ]
+
+    /// Everything that a comparison of two answers may look at.
+    private struct Seen: Equatable {
+        let status: Int
+        let body: String
+        let headers: [String]
+
+        init(_ answer: Answer) {
+            status = answer.status
+            body = answer.text
+            let varying: Set<String> = ["date", "ratelimit", "content-length"]
+            headers = answer.headers.filter { !varying.contains($0.name.lowercased()) }.map { "\($0.name.lowercased()): \($0.value)" }
+                .sorted()
+        }
+    }
+
+    @Test func `every operation on a thing answers another tenant as if it were not there, and changes nothing`() async throws {
+        let owner = try await TestTenant.make()
+        let things = try await TenantThings.make(owner)
+        let stranger = try await TestTenant.make()
+        let own = try await TenantThings.make(stranger)
+        let before = try await owner.gateway.environment.fingerprint(of: owner)
+        #expect(before.count > 10 && before.values.contains { !$0.hasPrefix("0 rows") })
+        var attempts = 0
+        for route in RouteTable.all where route.path.contains("{") {
+            let kinds = TenantThings.parameters(route.path)
+            guard let bodies = Self.bodies[route.operationID], kinds.allSatisfy({ things.ids[$0] != nil }) else {
+                Issue.record("\(route.operationID) \(route.path) has no entry in the cross-tenant suite")
+                continue
+            }
+            // Each of the ids may be the foreign one, the others one's own.
+            for foreign in 1..<(1 << kinds.count) {
+                func path(_ id: (String) -> String?) throws -> String {
+                    try #require(
+                        TenantThings.path(route.path) { kind in
+                            guard let index = kinds.firstIndex(of: kind) else { return nil }
+                            return foreign >> index & 1 == 1 ? id(kind) : own.ids[kind]
+                        })
+                }
+                let theirs = try path { things.ids[$0] }
+                let nobodys = try path { _ in unknownID() }
+                for body in [nil] + bodies(things) {
+                    for query in [""] + (Self.queries[route.operationID] ?? []) {
+                        let headers = [("X-Request-Id", "same")]
+                        let answer = try await stranger.send("\(route.method)", theirs + query, body, headers: headers)
+                        let same = try await stranger.send("\(route.method)", nobodys + query, body, headers: headers)
+                        #expect(answer.status == 404, "\(route.operationID): \(answer.text)")
+                        #expect(Seen(answer) == Seen(same), "\(route.operationID) \(theirs)")
+                        attempts += 1
+                    }
+                }
+            }
+        }
+        #expect(attempts >= 30, "\(attempts) attempts")
+        #expect(try await owner.gateway.environment.fingerprint(of: owner) == before)
+        // And the owner still finds it all.
+        #expect(try await owner.snapshot(things["runId"])["status"]?.string == "waiting_tool")
+    }
+
+    @Test func `a body cannot name another tenant's things`() async throws {
+        let owner = try await TestTenant.make()
+        let things = try await TenantThings.make(owner)
+        _ = try await owner.send("POST", "/api/runs/\(things["runId"])/cancel")
+        let stranger = try await TestTenant.make()
+        let agent = try await stranger.agent("mine", steps: [Config.says])
+        let before = try await owner.gateway.environment.fingerprint(of: owner)
+        let hi = RunTests.hi
+        try await stranger.send("POST", "/api/runs", #"{"agentId":"\#(things["agentId"])",\#(hi)}"#).expectProblem(404, "agent_not_found")
+        try await stranger.send("POST", "/api/runs", #"{"agentName":"tester",\#(hi)}"#).expectProblem(404, "agent_not_found")
+        try await stranger.send("POST", "/api/runs", #"{"agentName":"mine","agentVersionId":"\#(things["versionId"])",\#(hi)}"#)
+            .expectProblem(404, "agent_version_not_found")
+        try await stranger.send("POST", "/api/runs", #"{"agentName":"mine","previousRunId":"\#(things["runId"])",\#(hi)}"#)
+            .expectProblem(404, "previous_run_not_found")
+        try await stranger.send("PATCH", "/api/agents/\(agent.agentId)", #"{"currentVersionId":"\#(things["versionId"])"}"#)
+            .expectProblem(422, "invalid_body")
+        // A run of one's own does not open the call of another.
+        let run = try await stranger.run("asks", steps: [Config.calls("ask")], tools: [Config.browser("ask")])
+        _ = try await stranger.pendingCalls(run)
+        try await stranger.answer(run, things["callId"]).expectProblem(404, "tool_call_not_found")
+        #expect(try await owner.gateway.environment.fingerprint(of: owner) == before)
+    }
+
+    @Test func `lists hold one's own things only, also behind another's cursor and filter`() async throws {
+        let things = try await TenantThings.make(try await TestTenant.make())
+        let stranger = try await TestTenant.make()
+        // Every list without an id in its path, and the kinds whose ids may be tried as its cursor.
+        let lists = RouteTable.all.filter {
+            "\($0.method)" == "GET" && $0.operationID.hasPrefix("list") && !$0.path.contains("{") && $0.scope != nil
+        }
+        #expect(lists.count >= 3)
+        for route in lists {
+            for query in [""] + things.ids.values.map({ "?cursor=\($0)" }) {
+                let answer = try await stranger.send("GET", route.path + query)
+                guard answer.status != 400 else { continue }
+                #expect(answer.status == 200, "\(route.path)\(query): \(answer.text)")
+                for (kind, id) in things.ids { #expect(!answer.text.contains(id), "\(route.path)\(query) shows the \(kind)") }
+            }
+        }
+        #expect(try await stranger.send("GET", "/api/runs?agentId=\(things["agentId"])").json()["data"]?.count == 0)
+    }
+
+    @Test func `a device cannot register as another tenant's, nor by the key of its own`() async throws {
+        let owner = try await TestTenant.make()
+        let victim = try await owner.device()
+        let thief = try await TestTenant.make().device()
+        for id in [victim.id, unknownID()] {
+            try await RawSocket.open(owner.gateway) { socket async throws in
+                try await socket.register(TestDevice(id: id, key: thief.key))
+                #expect(try await socket.next("error")["code"]?.string == "unauthorized")
+                #expect(try await socket.closing() == 4401)
+            }
+        }
+        #expect(try await owner.send("GET", "/api/devices/\(victim.id)/sessions").json()["data"]?.count == 0)
+        try await victim.connected(owner.gateway) { _ in }
+    }
+}
