@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 FROM swift:6.3-bookworm AS build
 RUN apt-get update \
- && apt-get install -y --no-install-recommends libpq-dev libhiredis-dev libssl-dev libargon2-dev pkg-config \
+ && apt-get install -y --no-install-recommends libpq-dev libhiredis-dev libssl-dev libargon2-dev libpcre2-dev pkg-config \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 # Dependencies in a layer of their own: a change of our sources does not fetch them again.
@@ -17,7 +17,7 @@ RUN swift build -c release --static-swift-stdlib --product hsafa-gateway \
 
 FROM debian:bookworm-slim
 RUN apt-get update \
- && apt-get install -y --no-install-recommends libpq5 libhiredis0.14 libssl3 libargon2-1 libstdc++6 zlib1g ca-certificates \
+ && apt-get install -y --no-install-recommends libpq5 libhiredis0.14 libssl3 libargon2-1 libpcre2-8-0 libstdc++6 zlib1g ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin hsafa
 COPY --from=build /out/hsafa-gateway /out/hsafa /usr/local/bin/

@@ -58,16 +58,18 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        // System libraries (apt: libpq-dev libhiredis-dev libssl-dev libargon2-dev) and one C shim.
+        // System libraries (apt: libpq-dev libhiredis-dev libssl-dev libargon2-dev libpcre2-dev) and one C shim.
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         // No pkgConfig: Debian's hiredis.pc carries a flag that SwiftPM prohibits; the module map links it.
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),
+        .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CLinux"),
 
         // Drivers and libraries: they know nothing of gateways.
         library("JSON"),
+        library("JSONSchema", ["JSON", "CPCRE2"]),
         library("Cryptography", ["COpenSSL"]),
         library("Argon2", ["CArgon2", "CLinux"]),
         library("Postgres", ["CLibPQ", "CLinux", logging]),
@@ -75,7 +77,7 @@ let package = Package(
         library("ModelProviders", ["JSON", httpClient, nioCore, nioHTTP1, logging]),
 
         // The street: each imports only what stands before it.
-        library("Domain", ["JSON", "Cryptography"]),
+        library("Domain", ["JSON", "JSONSchema", "Cryptography"]),
         library("Storage", ["Domain", "JSON", "Postgres", "Redis", "Cryptography", nioCore, logging]),
         library(
             "Runtime",
@@ -108,6 +110,7 @@ let package = Package(
             ], path: "Tests/Support", swiftSettings: settings),
         .target(name: "TestServers", dependencies: [nioCore, nioPosix], path: "Tests/Servers", swiftSettings: settings),
         tests("JSONTests", ["JSON"]),
+        tests("JSONSchemaTests", ["JSONSchema", "JSON"]),
         tests("CryptographyTests", ["Cryptography"]),
         tests("Argon2Tests", ["Argon2"]),
         tests("PostgresTests", ["TestServers", "Postgres", "CLinux", logging]),

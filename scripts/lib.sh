@@ -32,6 +32,7 @@ missing_packages() {
                 have_library hiredis hiredis/hiredis.h || echo libhiredis-dev
                 have_library libssl openssl/ssl.h || echo libssl-dev
                 have_library libargon2 argon2.h || echo libargon2-dev
+                have_library libpcre2-8 pcre2.h || echo libpcre2-dev
                 ;;
             postgres) find_postgres >/dev/null || echo postgresql ;;
             redis) command -v redis-server >/dev/null && command -v redis-cli >/dev/null || echo redis-server ;;

@@ -30,6 +30,21 @@ struct ToolReadingTests {
         #expect(tool.inputSchema.string == #"{"type":"object"}"#)
     }
 
+    @Test func `a schema of arguments that is none is refused with the place of its fault`() {
+        let faults = [
+            (#"{"type":"text"}"#, "/tools/0/inputSchema/type"),
+            (#"{"properties":{"a":{"pattern":"("}}}"#, "/tools/0/inputSchema/properties/a/pattern"),
+            ("3", "/tools/0/inputSchema"), (#"{"$ref":"https://example.org/schema"}"#, "/tools/0/inputSchema"),
+        ]
+        for (schema, pointer) in faults {
+            #expect {
+                try read(#","target":"browser","inputSchema":\#(schema)"#)
+            } throws: { error in
+                (error as? JSONViolation)?.pointer.hasSuffix(pointer) == true
+            }
+        }
+    }
+
     @Test(arguments: [
         ("", ""), (#","target":"moon""#, "/target"), (#","target":"server""#, "/executionType"),
         (#","executionType":"request""#, "/executionType"),

@@ -112,6 +112,23 @@ struct ToolCallTests {
         #expect(results.last?["result"]?.rawJSON.string == #"{"a":1}"#)
     }
 
+    @Test func `arguments that do not fit the tool's schema come back to the model with their faults, and it may mend them`() async throws {
+        let tenant = try await TestTenant.make()
+        let tool =
+            #"{"name":"echo","executionType":"basic","execution":{"mode":"pass-through"},"inputSchema":{"type":"object","required":["path"],"properties":{"path":{"type":"string","pattern":"^/data/"}},"additionalProperties":false}}"#
+        let asks = [#"{"path":"/etc/passwd","mode":1}"#, "{}", #"{"path":"/data/a"}"#].map { #"{"name":"echo","arguments":\#($0)}"# }
+        let run = try await tenant.run(steps: [#"{"toolCalls":[\#(asks.joined(separator: ","))]}"#, Config.says], tools: [tool])
+        let events = try await tenant.events(run)
+        #expect(events.last?.type == "run.completed")
+        let results = try events.filter { $0.type == "tool.result.received" }.map { try $0.json() }
+        try #require(results.count == 3)
+        for (result, faults) in zip(results, [["/path must match ^/data/", "/mode is not allowed"], ["/path is required"]]) {
+            #expect(result["error"]?["code"]?.string == "invalid_arguments")
+            for fault in faults { #expect(result["error"]?["message"]?.string?.contains(fault) == true, "\(result.rawJSON)") }
+        }
+        #expect(results[2]["result"]?.rawJSON.string == #"{"path":"/data/a"}"#)
+    }
+
     @Test func `an agent that does not finish within its steps fails`() async throws {
         let tenant = try await TestTenant.make()
         let run = try await tenant.run(steps: Array(repeating: Config.calls("echo"), count: 5), tools: [Config.echo], maxSteps: 3)

@@ -1,4 +1,5 @@
 import JSON
+import JSONSchema
 
 extension ToolDefinition {
     /// `{name, description?, inputSchema, target | executionType, execution?, device?, timeoutSeconds?}`.
@@ -6,7 +7,7 @@ extension ToolDefinition {
         var reader = try JSONObjectReader(node, at: pointer)
         name = try Names.read("name", from: &reader)
         description = try reader.optionalString("description", maxBytes: 8192)
-        inputSchema = try Self.readSchema(&reader)
+        arguments = try Self.readSchema(&reader)
         let given = try Self.readTarget(&reader)
         let executionType = try reader.optionalString("executionType", maxBytes: 32)
         let executionPointer = reader.pointer(to: "execution")
@@ -25,12 +26,15 @@ extension ToolDefinition {
         try reader.finish()
     }
 
-    private static func readSchema(_ reader: inout JSONObjectReader) throws(JSONViolation) -> RawJSON {
-        guard let schema = try reader.optionalNode("inputSchema") else { return RawJSON("{\"type\":\"object\"}") }
-        guard schema.kind == .object else {
-            throw JSONViolation(pointer: reader.pointer(to: "inputSchema"), message: "must be a JSON Schema object")
+    private static func readSchema(_ reader: inout JSONObjectReader) throws(JSONViolation) -> ArgumentsSchema {
+        let schema = try reader.optionalNode("inputSchema")
+        let pointer = reader.pointer(to: "inputSchema")
+        guard schema == nil || schema?.kind == .object else {
+            throw JSONViolation(pointer: pointer, message: "must be a JSON Schema object")
         }
-        return schema.rawJSON
+        do throws(JSONSchemaError) { return try ArgumentsSchema(schema?.rawJSON ?? RawJSON("{\"type\":\"object\"}")) } catch {
+            throw JSONViolation(pointer: pointer + error.pointer, message: error.message)
+        }
     }
 
     private static func readTarget(_ reader: inout JSONObjectReader) throws(JSONViolation) -> ToolTarget? {

@@ -1,4 +1,5 @@
 public import JSON
+import JSONSchema
 
 /// Where a tool runs.
 public enum ToolTarget: String, Sendable, CaseIterable, Hashable {
@@ -94,8 +95,7 @@ public enum ServerToolKind: Sendable, Hashable {
 public struct ToolDefinition: Sendable, Hashable {
     public let name: String
     public let description: String?
-    /// JSON Schema 2020-12 of the arguments, as published.
-    public let inputSchema: RawJSON
+    public let arguments: ArgumentsSchema
     public let target: ToolTarget
     /// Present for target `server`.
     public let serverKind: ServerToolKind?
@@ -103,4 +103,24 @@ public struct ToolDefinition: Sendable, Hashable {
     public let device: DeviceSelector?
     /// From the request of a call to its expiry.
     public let timeoutSeconds: Int
+
+    /// JSON Schema 2020-12 of the arguments, as published.
+    public var inputSchema: RawJSON { arguments.json }
+}
+
+/// What a tool's arguments must be. Compiled once, when a config is read; two are equal when their texts are.
+public struct ArgumentsSchema: Sendable, Hashable {
+    public let json: RawJSON
+    private let compiled: JSONSchema
+
+    init(_ json: RawJSON) throws(JSONSchemaError) {
+        self.json = json
+        compiled = try JSONSchema(json)
+    }
+
+    public static func == (left: ArgumentsSchema, right: ArgumentsSchema) -> Bool { left.json == right.json }
+    public func hash(into hasher: inout Hasher) { hasher.combine(json) }
+
+    /// What is wrong with a call's arguments, bounded; empty: nothing.
+    public func violations(of arguments: JSONNode) -> [JSONViolation] { compiled.violations(of: arguments) }
 }

@@ -46,6 +46,11 @@ struct ToolCallPreparer {
             guard document.root.kind == .object else {
                 return refusal(call, "invalid_arguments", "The arguments must be one JSON object.")
             }
+            let faults = tool.arguments.violations(of: document.root)
+            guard faults.isEmpty else {
+                let list = faults.map { "\($0.pointer.isEmpty ? "the arguments" : $0.pointer) \($0.message)" }.joined(separator: "; ")
+                return refusal(call, "invalid_arguments", "The arguments do not fit the tool's inputSchema: \(list).")
+            }
             arguments = document.root.rawJSON.compacted()
         } catch {
             return refusal(call, "invalid_arguments", "The arguments are not valid JSON: \(error).")

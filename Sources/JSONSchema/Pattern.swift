@@ -1,0 +1,92 @@
+import CPCRE2
+
+/// A regular expression as JSON Schema means it: ECMA-262, unanchored, over code points. Matching has a bound, so that a pattern which
+/// somebody else wrote cannot hold a thread (PCRE2's match and depth limits).
+public final class Pattern: Sendable {
+    public enum Answer: Sendable, Equatable {
+        case matches, differs
+        /// The bound was reached before it was known.
+        case undecided
+    }
+
+    public struct Failure: Error, Sendable, CustomStringConvertible {
+        /// In bytes from the start of the pattern.
+        public let offset: Int
+        public let message: String
+        public var description: String { "\(message) at offset \(offset)" }
+    }
+
+    public let source: String
+    // Compiled code is never written again, and PCRE2 lets threads share it (pcre2api, "Multithreading").
+    private nonisolated(unsafe) let code: OpaquePointer
+    private nonisolated(unsafe) let context: OpaquePointer?
+    private static let maxPatternBytes = 4096
+
+    /// - Parameter maxSteps: PCRE2's match limit: calls of its internal match function, of about 10 ns each.
+    public init(_ source: String, maxSteps: UInt32 = 100_000) throws(Failure) {
+        guard source.utf8.count <= Self.maxPatternBytes else {
+            throw Failure(offset: 0, message: "is longer than \(Self.maxPatternBytes) bytes")
+        }
+        self.source = source
+        var error: Int32 = 0
+        var offset = 0
+        // ECMA-262: `$` is the very end, \uXXXX is a character, an empty class is allowed; \d, \w and \s are ASCII's.
+        let options =
+            UInt32(PCRE2_UTF) | UInt32(PCRE2_DOLLAR_ENDONLY) | UInt32(PCRE2_ALT_BSUX) | UInt32(PCRE2_ALLOW_EMPTY_CLASS)
+            | UInt32(PCRE2_MATCH_UNSET_BACKREF) | UInt32(PCRE2_NEVER_BACKSLASH_C)
+        let bytes = Array(Self.withShortPropertyNames(source).utf8)
+        guard
+            let code = bytes.withUnsafeBufferPointer({
+                pcre2_compile_8($0.baseAddress ?? Self.empty, $0.count, options, &error, &offset, nil)
+            })
+        else { throw Failure(offset: offset, message: Self.text(of: error)) }
+        self.code = code
+        context = pcre2_match_context_create_8(nil)
+        pcre2_set_match_limit_8(context, maxSteps)
+        pcre2_set_depth_limit_8(context, 1000)
+        // In KiB.
+        pcre2_set_heap_limit_8(context, 4096)
+    }
+
+    deinit {
+        pcre2_match_context_free_8(context)
+        pcre2_code_free_8(code)
+    }
+
+    /// Whether some part of `text` matches.
+    public func search(_ text: String) -> Answer {
+        var text = text
+        return text.withUTF8 { bytes in
+            guard let data = pcre2_match_data_create_8(1, nil) else { return .undecided }
+            defer { pcre2_match_data_free_8(data) }
+            let found = pcre2_match_8(code, bytes.baseAddress ?? Self.empty, bytes.count, 0, UInt32(PCRE2_NO_UTF_CHECK), data, context)
+            return found >= 0 ? .matches : found == PCRE2_ERROR_NOMATCH ? .differs : .undecided
+        }
+    }
+
+    // What stands for the address of no bytes at all: never read, never written.
+    private nonisolated(unsafe) static let empty = UnsafePointer(UnsafeMutablePointer<UInt8>.allocate(capacity: 1))
+
+    private static func text(of error: Int32) -> String {
+        var buffer = [UInt8](repeating: 0, count: 256)
+        let length = pcre2_get_error_message_8(error, &buffer, buffer.count)
+        return length > 0 ? String(decoding: buffer.prefix(Int(length)), as: UTF8.self) : "is no regular expression"
+    }
+
+    /// ECMA-262 knows general categories by their long names too; PCRE2 by the short ones alone.
+    private static func withShortPropertyNames(_ source: String) -> String {
+        guard source.contains("\\p{") || source.contains("\\P{") else { return source }
+        var text = source
+        for (long, short) in longNames { text = text.replacing("{\(long)}", with: "{\(short)}") }
+        return text.replacing("{General_Category=", with: "{").replacing("{gc=", with: "{")
+    }
+
+    private static let longNames = [
+        ("Letter", "L"), ("Cased_Letter", "L&"), ("Uppercase_Letter", "Lu"), ("Lowercase_Letter", "Ll"), ("Titlecase_Letter", "Lt"),
+        ("Modifier_Letter", "Lm"), ("Other_Letter", "Lo"), ("Mark", "M"), ("Nonspacing_Mark", "Mn"), ("Spacing_Mark", "Mc"),
+        ("Enclosing_Mark", "Me"), ("Number", "N"), ("Decimal_Number", "Nd"), ("digit", "Nd"), ("Letter_Number", "Nl"),
+        ("Other_Number", "No"),
+        ("Punctuation", "P"), ("punct", "P"), ("Symbol", "S"), ("Separator", "Z"), ("Space_Separator", "Zs"), ("Other", "C"),
+        ("Control", "Cc"),
+    ]
+}
