@@ -8,7 +8,7 @@ import Storage
 /// Answers that went well.
 enum Answer {
     static let commonHeaders: HTTPFields = [.cacheControl: "no-store", .xContentTypeOptions: "nosniff"]
-    private static let jsonHeaders: HTTPFields = [
+    static let jsonHeaders: HTTPFields = [
         .contentType: "application/json", .cacheControl: "no-store", .xContentTypeOptions: "nosniff",
     ]
 

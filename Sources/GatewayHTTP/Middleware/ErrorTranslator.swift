@@ -73,9 +73,10 @@ struct ErrorTranslator: RouterMiddleware {
         case .connection, .queueFull, .shutDown, .timeout, .canceled:
             return .unavailable("The database cannot be reached just now; send the request again.", cause: cause)
         case .server:
-            // Connection exception, insufficient resources, operator intervention, serialization failure and deadlock.
+            // Connection exception, insufficient resources, operator intervention, serialization failure, deadlock and a lock waited
+            // for in vain.
             let state = error.sqlState ?? ""
-            let isTransient = ["08", "53", "57"].contains { state.hasPrefix($0) } || state == "40001" || state == "40P01"
+            let isTransient = ["08", "53", "57"].contains { state.hasPrefix($0) } || ["40001", "40P01", "55P03"].contains(state)
             return isTransient ? .unavailable("The database is busy; send the request again.", cause: cause) : .internal(cause)
         case .tooLarge, .decoding, .configuration: return .internal(cause)
         }

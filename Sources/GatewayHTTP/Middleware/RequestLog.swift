@@ -66,7 +66,7 @@ private final class RequestIDs: Sendable {
 
 extension HTTPField.Name {
     // Literals that are valid names; the initializer fails for others only.
-    private static func known(_ name: String) -> HTTPField.Name { HTTPField.Name(name) ?? .init("X-Unnamed") ?? .range }
+    static func known(_ name: String) -> HTTPField.Name { HTTPField.Name(name) ?? .init("X-Unnamed") ?? .range }
 
     static let xRequestID = known("X-Request-Id")
     static let traceparent = known("traceparent")
