@@ -26,9 +26,9 @@ struct CreationTests {
 
     /// The description of one operation, up to the next.
     private static func description(of operationID: String, in yaml: String) -> Substring? {
-        guard let start = yaml.range(of: "operationId: \(operationID)\n") else { return nil }
+        guard let start = yaml.firstRange(of: "operationId: \(operationID)\n") else { return nil }
         let rest = yaml[start.upperBound...]
-        return rest[..<(rest.range(of: "operationId: ")?.lowerBound ?? rest.endIndex)]
+        return rest[..<(rest.firstRange(of: "operationId: ")?.lowerBound ?? rest.endIndex)]
     }
 
     @Test func `every POST creates under a key, or is known not to create`() throws {

@@ -67,8 +67,3 @@ struct CreationRoute<Operation: CreatingOperation>: Sendable {
         return key
     }
 }
-
-extension HTTPField.Name {
-    static let idempotencyKey = known("Idempotency-Key")
-    static let idempotencyReplayed = known("Idempotency-Replayed")
-}

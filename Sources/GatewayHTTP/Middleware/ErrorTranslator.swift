@@ -2,7 +2,6 @@ import Domain
 import Hummingbird
 import JSON
 import Logging
-import NIOHTTP1
 import Postgres
 
 /// The one place where a failure becomes an answer. What the caller may know is in the answer; the cause is in the log alone.
@@ -12,8 +11,8 @@ struct ErrorTranslator: RouterMiddleware {
     ) async throws -> Response {
         do {
             return try await next(request, context)
-        } catch let error as HTTPParserError {
-            // The connection has been answered and is closing; an answer from here would be a second one.
+        } catch let error as ConnectionAnswered {
+            // An answer from here would be a second one.
             throw error
         } catch {
             let failure = Self.translate(error, request)
