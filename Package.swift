@@ -13,6 +13,7 @@ let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -89,7 +90,7 @@ let package = Package(
             "GatewayHTTP",
             [
                 "Runtime", "Storage", "Postgres", "Domain", "JSON", "Cryptography", hummingbird, hummingbirdCore, httpTypes, nioHTTPTypes,
-                nioHTTPTypesHTTP1, nioCore, nioPosix, nioHTTP1, nioWebSocket, lifecycle, logging,
+                nioHTTPTypesHTTP1, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioTLS, nioSSL, lifecycle, logging,
             ]),
         .executableTarget(
             name: "hsafa-gateway",
@@ -128,7 +129,7 @@ let package = Package(
             "HTTPTests",
             [
                 "TestSupport", "GatewayHTTP", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography",
-                "HsafaClient", lifecycle, logging, nioCore, nioPosix, nioHTTP1, nioWebSocket, httpClient,
+                "HsafaClient", lifecycle, logging, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, httpClient,
             ]),
         tests(
             "EndToEndTests",

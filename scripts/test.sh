@@ -7,7 +7,11 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
 # shellcheck disable=SC2317 # called by the trap
-on_exit() { stop_throwaway_servers; }
+on_exit() {
+    stop_throwaway_servers
+    # Kept where something failed: they say why.
+    [[ -z ${TEST_LOG_DIRECTORY:-} || ${has_failed:-1} == 1 ]] || rm -rf "$TEST_LOG_DIRECTORY"
+}
 trap_exit
 
 install_missing build postgres redis curl
@@ -28,6 +32,11 @@ TEST_APP_URL=$(postgres_url hsafa_app hsafa_test)
 TEST_REDIS_URL=$(redis_url)
 TEST_PG_BIN=$PG_BIN
 TEST_BIN=$(swift_bin_path -c debug)
+# Every gateway of the suites logs into here, and what must be in no log is noted beside it.
+TEST_LOG_DIRECTORY=$(mktemp -d "${TMPDIR:-/tmp}/hsafa-test-logs.XXXXXX")
+TEST_MASTER_KEY=$(head -c 32 /dev/urandom | base64)
+echo "$TEST_MASTER_KEY" >"$TEST_LOG_DIRECTORY/known-secrets"
+export TEST_LOG_DIRECTORY TEST_MASTER_KEY
 export TEST_DATABASE_URL TEST_SUPERUSER_URL TEST_OWNER_URL TEST_APP_URL TEST_REDIS_URL TEST_PG_BIN TEST_BIN
 
 # One module after the other: the tests of one run beside each other, and a module that starves a server on purpose must not make
@@ -44,5 +53,8 @@ for filter in "${filters[@]}"; do
     # shellcheck disable=SC2086 # several flags in one variable
     run_child swift test ${SWIFT_BUILD_FLAGS:-} --skip-build --disable-xctest --filter "$filter" ${SWIFT_TEST_FLAGS:-} || failed+=("$filter")
 done
-((${#failed[@]} == 0)) || die "failed: ${failed[*]}"
+((${#failed[@]} == 0)) || die "failed: ${failed[*]} (the gateways' logs: $TEST_LOG_DIRECTORY)"
+say "Searching the log of the suites for secrets"
+scripts/search-logs.sh "$TEST_LOG_DIRECTORY" ${FILTER:+--partial} || die "secrets in the log: $TEST_LOG_DIRECTORY"
+has_failed=0
 say "All ${#filters[@]} modules passed"

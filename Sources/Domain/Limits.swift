@@ -5,15 +5,41 @@ public enum Limits {
     public static let maxBodyBytes = 1 << 20
     public static let maxURIBytes = 8 * 1024
     public static let maxHeaderBytes = 32 * 1024
+    public static let maxHeaderFields = 128
     public static let maxConnections = 20_000
     /// A connection with no request under way is closed after this.
     public static let idleConnectionSeconds = 75
     /// From a connection's first byte to the end of a request's head.
     public static let requestHeadSeconds = 15
     public static let requestBodySeconds = 30
+    /// A client that takes nothing of its answer for this long is closed.
+    public static let answerStallSeconds = 30
+    /// After the last answer: how long what the client still sends is thrown away, so that it gets to read that answer.
+    public static let lingerSeconds = 1
+    public static let tlsHandshakeSeconds = 10
+    /// How often the certificate's files are looked at.
+    public static let certificatePollSeconds = 5
+    public static let maxCertificateFileBytes = 1 << 20
+    public static let maxCORSOrigins = 64
+    /// How long a browser may keep the answer to a preflight.
+    public static let corsMaxAgeSeconds = 600
+    /// Lines in the log about connections that were refused below HTTP; beyond it they are counted only.
+    public static let maxRefusalLinesPerSecond = 10
     public static let defaultPageSize = 50
     public static let maxPageSize = 200
     public static let maxEventsPageSize = 1000
+
+    // MARK: Idempotency
+    public static let maxIdempotencyKeyBytes = 255
+    /// How long the answer to a keyed creation is kept.
+    public static let idempotencySeconds = 86_400
+    /// How long a request waits for one with the same key that is under way.
+    public static let idempotencyWaitMilliseconds = 5000
+    /// Requests of one process that wait for one key.
+    public static let maxWaitingTwins = 256
+    /// Records dropped by one statement of a sweep, and how many such statements a sweep makes.
+    public static let idempotencySweepBatch = 1000
+    public static let idempotencySweepRounds = 10
 
     // MARK: JSON
     public static let maxJSONDepth = 64
@@ -77,6 +103,8 @@ public enum Limits {
     public static let maxDeviceFrameBytes = 1 << 20
     public static let maxFrameBytesBeforeRegistration = 64 * 1024
     public static let registrationSeconds = 10
+    /// For a device to answer our WebSocket close.
+    public static let socketCloseSeconds = 2
     public static let maxDeviceTools = 256
     public static let maxDeviceLabels = 32
     public static let maxCallsPerDevice = 256

@@ -7,10 +7,9 @@ import Storage
 
 /// Answers that went well.
 enum Answer {
-    static let commonHeaders: HTTPFields = [.cacheControl: "no-store", .xContentTypeOptions: "nosniff"]
-    private static let jsonHeaders: HTTPFields = [
-        .contentType: "application/json", .cacheControl: "no-store", .xContentTypeOptions: "nosniff",
-    ]
+    /// What `SecurityHeaders` adds to all is not here.
+    static let commonHeaders: HTTPFields = [.cacheControl: "no-store"]
+    static let jsonHeaders: HTTPFields = [.contentType: "application/json", .cacheControl: "no-store"]
 
     /// One object, with what `build` writes between the braces.
     static func object(

@@ -13,31 +13,54 @@ import Storage
 /// (`withGracefulShutdownHandler`), and whatever is left is closed after `Limits.shutdownGraceSeconds`.
 public struct GatewayServer: Service {
     private let gateway: Gateway
+    private let cors: CORSOrigins
+    private let edge: ConnectionEdge
     private let onBound: @Sendable (Int) async -> Void
 
+    /// Throws `CertificateFailure` when the listener's files cannot be used.
     /// - Parameter onBound: called with the port once connections are taken; port 0 in the configuration lets the system choose.
-    public init(gateway: Gateway, onBound: @escaping @Sendable (Int) async -> Void = { _ in }) {
+    public init(
+        gateway: Gateway, listener: ListenerConfiguration = ListenerConfiguration(),
+        onBound: @escaping @Sendable (Int) async -> Void = { _ in }
+    ) throws {
         self.gateway = gateway
         self.onBound = onBound
+        cors = listener.cors
+        edge = ConnectionEdge(
+            times: listener.times, security: SecurityHeaders(isTLS: listener.tls != nil),
+            refusals: RefusalLog(metrics: gateway.metrics, logger: gateway.logger),
+            certificates: try listener.tls.map { try CertificateStore($0, logger: gateway.logger) })
     }
+
+    /// Looks at the certificate's files now; it is done every few seconds anyway.
+    public func reloadCertificate() { edge.certificates?.reload() }
 
     public func run() async throws {
         let configuration = gateway.configuration
         let application = Application(
-            responder: Self.router(gateway).buildResponder(),
-            server: HTTPServerBuilder { [hub = gateway.deviceHub] responder in GatewayChannel(responder: responder, hub: hub) },
+            responder: Self.router(gateway, cors).buildResponder(),
+            server: HTTPServerBuilder { [hub = gateway.deviceHub, edge] responder in
+                GatewayChannel(responder: responder, hub: hub, edge: edge)
+            },
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port), backlog: 1024,
                 availableConnectionsDelegate: .maximum(Limits.maxConnections, logger: gateway.logger)),
             onServerRunning: { [onBound] channel in await onBound(channel.localAddress?.port ?? configuration.port) },
             logger: gateway.logger)
-        try await application.run()
+        guard let certificates = edge.certificates else { return try await application.run() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await application.run() }
+            group.addTask { await certificates.run() }
+            try await group.next()
+            group.cancelAll()
+        }
     }
 
-    static func router(_ gateway: Gateway) -> Router<OpenContext> {
+    static func router(_ gateway: Gateway, _ cors: CORSOrigins) -> Router<OpenContext> {
         let router = Router(context: OpenContext.self)
         router.addMiddleware {
             RequestLog(metrics: gateway.metrics, logger: gateway.logger)
+            CORS(origins: cors)
             ErrorTranslator()
         }
         for route in RouteTable.all { route.mount(on: router, gateway: gateway) }

@@ -8,8 +8,8 @@ import NIOCore
 enum JSONBody {
     /// 415, 413 or 400 when it is none.
     static func read(_ request: Request, maxBytes: Int = Limits.maxBodyBytes) async throws -> JSONDocument {
-        try requireJSON(request)
-        return try await parse(request, maxBytes: maxBytes)
+        try requireJSON(request.headers)
+        return try document(try await collect(request, maxBytes: maxBytes))
     }
 
     /// nil when the request has no body.
@@ -19,15 +19,11 @@ enum JSONBody {
         // A chunked body may turn out to be empty; only then its type does not matter.
         let bytes = try await collect(request, maxBytes: maxBytes)
         guard !bytes.isEmpty else { return nil }
-        try requireJSON(request)
+        try requireJSON(request.headers)
         return try document(bytes)
     }
 
-    private static func parse(_ request: Request, maxBytes: Int) async throws -> JSONDocument {
-        try document(try await collect(request, maxBytes: maxBytes))
-    }
-
-    private static func document(_ bytes: [UInt8]) throws(GatewayError) -> JSONDocument {
+    static func document(_ bytes: [UInt8]) throws(GatewayError) -> JSONDocument {
         do {
             return try JSONDocument(parsing: bytes, limits: JSONLimits(maxDepth: Limits.maxJSONDepth, maxBytes: max(1, bytes.count)))
         } catch {
@@ -35,11 +31,11 @@ enum JSONBody {
         }
     }
 
-    private static func requireJSON(_ request: Request) throws(GatewayError) {
-        guard isJSON(request.headers[.contentType]) else {
+    static func requireJSON(_ headers: HTTPFields) throws(GatewayError) {
+        guard isJSON(headers[.contentType]) else {
             throw GatewayError(status: 415, code: "unsupported_media_type", detail: "Send the body as `Content-Type: application/json`.")
         }
-        guard request.headers[.contentEncoding].map({ $0.lowercased() == "identity" }) ?? true else {
+        guard headers[.contentEncoding].map({ $0.lowercased() == "identity" }) ?? true else {
             throw GatewayError(
                 status: 415, code: "unsupported_content_encoding", detail: "Send the body as it is: no Content-Encoding is understood.")
         }
@@ -53,7 +49,8 @@ enum JSONBody {
         return parts.first == "application/json" && parts.dropFirst().allSatisfy { !$0.hasPrefix("charset=") || $0 == "charset=utf-8" }
     }
 
-    private static func collect(_ request: Request, maxBytes: Int) async throws -> [UInt8] {
+    /// The whole body; 413 when it is larger.
+    static func collect(_ request: Request, maxBytes: Int) async throws -> [UInt8] {
         let announced = request.headers[.contentLength].flatMap { Int($0) } ?? 0
         guard announced <= maxBytes else { throw GatewayError.tooLarge("The body", maxBytes: maxBytes) }
         var bytes: [UInt8] = []

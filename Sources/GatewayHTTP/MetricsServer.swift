@@ -20,7 +20,9 @@ public struct MetricsServer: Service {
     public func run() async throws {
         let router = Router(context: BasicRequestContext.self)
         router.get("/metrics") { [metrics = gateway.metrics] _, _ in
-            Answer.text(metrics.render(), contentType: "text/plain; version=0.0.4; charset=utf-8")
+            var answer = Answer.text(metrics.render(), contentType: "text/plain; version=0.0.4; charset=utf-8")
+            answer.headers[.xContentTypeOptions] = "nosniff"
+            return answer
         }
         let application = Application(
             router: router, server: .http1(configuration: .init(idleTimeout: .seconds(60))),

@@ -9,10 +9,13 @@ import NIOHTTP1
 struct Problem: Sendable {
     let error: GatewayError
     let requestID: String?
+    /// What the request had created before.
+    let createdID: String?
 
-    init(_ error: GatewayError, requestID: String?) {
+    init(_ error: GatewayError, requestID: String?, createdID: String? = nil) {
         self.error = error
         self.requestID = requestID
+        self.createdID = createdID
     }
 
     static let contentType = "application/problem+json"
@@ -31,6 +34,7 @@ struct Problem: Sendable {
         writer.field("detail", string: error.detail)
         writer.field("code", string: error.code)
         writer.field("requestId", stringIfPresent: requestID)
+        writer.field("createdId", stringIfPresent: createdID)
         if !error.violations.isEmpty {
             writer.key("errors")
             writer.beginArray()

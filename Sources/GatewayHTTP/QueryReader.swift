@@ -1,4 +1,5 @@
 import Domain
+import HTTPTypes
 import Hummingbird
 import Storage
 
@@ -7,8 +8,10 @@ struct QueryReader {
     private var pairs: [(name: String, value: String)] = []
     private var known: [String] = []
 
-    init(_ request: Request) throws(GatewayError) {
-        guard let query = request.uri.query, !query.isEmpty else { return }
+    init(_ request: Request) throws(GatewayError) { try self.init(query: request.uri.query) }
+
+    init(query: String?) throws(GatewayError) {
+        guard let query, !query.isEmpty else { return }
         for part in query.utf8.split(separator: UInt8(ascii: "&")) {
             let nameEnd = part.firstIndex(of: UInt8(ascii: "=")) ?? part.endIndex
             guard let name = Self.decode(part[..<nameEnd]), let value = Self.decode(part[nameEnd...].dropFirst()) else {
@@ -66,6 +69,11 @@ struct QueryReader {
     static func refuseAny(_ request: Request) throws(GatewayError) {
         guard request.uri.query != nil else { return }
         try QueryReader(request).finish()
+    }
+
+    static func refuseAny(_ head: HTTPRequest) throws(GatewayError) {
+        guard let path = head.path, let mark = path.utf8.firstIndex(of: UInt8(ascii: "?")) else { return }
+        try QueryReader(query: String(path[path.index(after: mark)...])).finish()
     }
 
     /// The name is the caller's: it is cut before it is repeated.

@@ -24,6 +24,8 @@ struct Route: Sendable {
     /// nil: public.
     let scope: Scope?
     let operationID: String
+    /// Takes an `Idempotency-Key`.
+    let isCreating: Bool
     private let mount: @Sendable (Router<OpenContext>, Gateway) -> Void
 
     /// For holders of a key with `scope`.
@@ -35,6 +37,7 @@ struct Route: Sendable {
         self.path = path
         self.scope = scope
         self.operationID = operationID
+        isCreating = false
         mount = { router, gateway in
             let operation = operation.init(gateway: gateway)
             let authenticate = Authenticate(authenticator: gateway.authenticator, scope: scope)
@@ -44,12 +47,38 @@ struct Route: Sendable {
         }
     }
 
+    /// For holders of a key with `scope`; creates, and so takes an `Idempotency-Key`.
+    init(
+        _ method: HTTPRequest.Method, _ path: String, _ scope: Scope, _ operationID: String, _ operation: any CreatingOperation.Type
+    ) {
+        self.method = method
+        self.path = path
+        self.scope = scope
+        self.operationID = operationID
+        isCreating = true
+        mount = { router, gateway in
+            Self.addCreating(operation, router, method, path, operationID, gateway, scope)
+        }
+    }
+
+    private static func addCreating<Creating: CreatingOperation>(
+        _ operation: Creating.Type, _ router: Router<OpenContext>, _ method: HTTPRequest.Method, _ path: String, _ operationID: String,
+        _ gateway: Gateway, _ scope: Scope
+    ) {
+        let route = CreationRoute(operation, operationID, gateway)
+        let authenticate = Authenticate(authenticator: gateway.authenticator, scope: scope)
+        add(router, method, path, answersHead: false) { request, context in
+            try await route.handle(request, try await authenticate(request, context))
+        }
+    }
+
     /// For everybody.
     init(open method: HTTPRequest.Method, _ path: String, _ operationID: String, _ operation: any OpenOperation.Type) {
         self.method = method
         self.path = path
         scope = nil
         self.operationID = operationID
+        isCreating = false
         mount = { router, gateway in
             let operation = operation.init(gateway: gateway)
             Self.add(router, method, path, answersHead: true) { request, context in try await operation.handle(request, context) }

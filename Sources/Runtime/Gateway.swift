@@ -22,6 +22,7 @@ public final class Gateway: Sendable {
     public let gate: ToolGate
     public let devices: DeviceService
     public let deviceHub: DeviceHub
+    public let creations: Creations
     public let metrics: MetricsRegistry
     public let logger: Logger
 
@@ -64,6 +65,7 @@ public final class Gateway: Sendable {
         httpClient = HTTPClient(
             eventLoopGroup: dependencies.eventLoopGroup, configuration: ModelCallOptions.httpClientConfiguration())
         authenticator = Authenticator(database: database, hasher: hasher, metrics: metrics, logger: logger)
+        creations = Creations(database: database, metrics: metrics)
         agents = AgentService(database: database, gate: gate)
         let stream = RunStream(redis)
         feeds = FeedHub(database: database, stream: stream, subscriber: subscriber, metrics: metrics, logger: logger)

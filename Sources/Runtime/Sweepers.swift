@@ -13,6 +13,7 @@ struct Sweepers: Sendable {
         var lastPartitions = ContinuousClock.now
         while (try? await Task.sleep(for: .milliseconds(Limits.callSweepMilliseconds), tolerance: .milliseconds(500))) != nil {
             await sweep()
+            await dropIdempotencyRecords()
             policies.reload()
             if ContinuousClock.now - lastPartitions > .seconds(6 * 3600) {
                 lastPartitions = .now
@@ -38,6 +39,19 @@ struct Sweepers: Sendable {
             }
         } catch {
             logger.warning("sweep cut short; the next one goes on", metadata: ["cause": "\(error)"])
+        }
+    }
+
+    /// What is left after the last round waits for the next sweep: expired records do nobody harm.
+    private func dropIdempotencyRecords() async {
+        do {
+            for _ in 0..<Limits.idempotencySweepRounds {
+                guard try await database.sweepIdempotencyKeys(limit: Limits.idempotencySweepBatch) == Limits.idempotencySweepBatch else {
+                    return
+                }
+            }
+        } catch {
+            logger.warning("expired idempotency records not dropped; the next sweep goes on", metadata: ["cause": "\(error)"])
         }
     }
 }

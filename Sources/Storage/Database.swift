@@ -28,17 +28,49 @@ public final class Database: Sendable {
 
 /// One tenant's rows. Repositories are extensions of it, a file per table family; each statement names the tenant, and row-level
 /// security stands behind it.
+///
+/// Each statement is a transaction of its own, unless this is the database of an open one (`inTransaction`): repositories do not know
+/// which, so whatever they write can be made part of something larger.
 public struct TenantDatabase: Sendable {
-    package let client: PostgresClient
+    private enum Road {
+        case lanes(PostgresClient)
+        case open(PostgresTransaction)
+    }
+
+    private let road: Road
     public let scope: TenantScope
+
+    init(client: PostgresClient, scope: TenantScope) {
+        road = .lanes(client)
+        self.scope = scope
+    }
+
+    private init(_ transaction: PostgresTransaction, scope: TenantScope) {
+        road = .open(transaction)
+        self.scope = scope
+    }
 
     package var tenantID: TenantID { scope.tenantID }
 
+    /// - Parameter lane: without meaning inside a transaction, which has its connection.
     package func query(_ sql: SQL, lane: PostgresLane = .shared) async throws(PostgresError) -> PostgresRows {
-        try await client.query(sql, scope: tenantID.description, lane: lane)
+        switch road {
+        case .lanes(let client): try await client.query(sql, scope: tenantID.description, lane: lane)
+        case .open(let transaction): try await transaction.query(sql)
+        }
     }
 
+    /// All of what `body` does, or nothing of it. Inside a transaction it is part of that one.
     package func withTransaction<R: Sendable>(_ body: @Sendable (PostgresTransaction) async throws -> R) async throws -> R {
-        try await client.withTransaction(scope: tenantID.description, body)
+        switch road {
+        case .lanes(let client): try await client.withTransaction(scope: tenantID.description, body)
+        case .open(let transaction): try await body(transaction)
+        }
+    }
+
+    /// The same, for what is written through repositories. The database that `body` is given is good inside it only; after an error
+    /// of Postgres in it nothing but the way out is left.
+    public func inTransaction<R: Sendable>(_ body: @Sendable (TenantDatabase) async throws -> R) async throws -> R {
+        try await withTransaction { try await body(TenantDatabase($0, scope: scope)) }
     }
 }

@@ -12,6 +12,7 @@ struct HsafaGateway: AsyncParsableCommand {
               REDIS_URL           redis://, rediss:// or unix:// (default redis://127.0.0.1:6379)
               PORT, HOST          where to listen (default 3000 on 127.0.0.1)
               PUBLIC_URL          how devices reach this gateway; they sign it (default http://HOST:PORT)
+              TLS_CERTIFICATE_FILE, TLS_KEY_FILE  PEM files; without them a proxy ends TLS
             All of them: docs/CONFIGURATION.md.
 
             A first start by hand:

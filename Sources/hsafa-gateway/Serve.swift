@@ -13,7 +13,7 @@ struct Serve: AsyncParsableCommand {
         discussion: """
             Needs DATABASE_URL and a migrated database. At SIGTERM the gateway stops taking work, lets running steps finish within a
             bound, hands its runs to other replicas, ends streams and sockets (clients resume elsewhere), and exits with 0.
-            SIGHUP is not needed for policies: the folder is read again every few seconds.
+            Policies and the TLS certificate are read again when their files change, within seconds; SIGHUP does it at once.
             """)
 
     func run() async throws {
@@ -29,9 +29,14 @@ struct Serve: AsyncParsableCommand {
                     postgres: settings.postgres, redis: settings.redis, eventLoopGroup: MultiThreadedEventLoopGroup.singleton),
                 logger: logger)
         } catch let error as PolicyBook.Failure { throw ValidationError("policies: \(error.description)") }
+        let server: GatewayServer
+        do { server = try GatewayServer(gateway: gateway, listener: settings.listener) } catch let error as CertificateFailure {
+            throw ValidationError("TLS: \(error.description)")
+        }
+        let process = GatewayProcess(gateway: gateway, server: server)
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: [.init(service: GatewayProcess(gateway: gateway), successTerminationBehavior: .gracefullyShutdownGroup)],
+                services: [.init(service: process, successTerminationBehavior: .gracefullyShutdownGroup)],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         try await group.run()
     }
@@ -50,16 +55,33 @@ struct Serve: AsyncParsableCommand {
 /// The gateway and its listeners, told of shutdown at the same moment.
 struct GatewayProcess: Service {
     let gateway: Gateway
+    let server: GatewayServer
 
     func run() async throws {
         try await gateway.run {
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await GatewayServer(gateway: gateway).run() }
-                if let port = gateway.configuration.metricsPort {
-                    group.addTask { try await MetricsServer(gateway: gateway, port: port).run() }
-                }
-                try await group.waitForAll()
+            try await withThrowingTaskGroup(of: Void.self) { helpers in
+                helpers.addTask { await reloadAtHangup() }
+                defer { helpers.cancelAll() }
+                try await listen()
             }
+        }
+    }
+
+    private func listen() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            if let port = gateway.configuration.metricsPort {
+                group.addTask { try await MetricsServer(gateway: gateway, port: port).run() }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    /// SIGHUP would otherwise end the process.
+    private func reloadAtHangup() async {
+        for await _ in await UnixSignalsSequence(trapping: .sighup) {
+            gateway.policies.reload()
+            server.reloadCertificate()
         }
     }
 }

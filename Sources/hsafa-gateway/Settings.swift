@@ -2,6 +2,7 @@ import Configuration
 import FoundationEssentials
 import Cryptography
 import Domain
+import GatewayHTTP
 import Logging
 import Postgres
 import Redis
@@ -15,6 +16,7 @@ struct SettingsError: Error, CustomStringConvertible {
 /// The environment, read and checked once. An empty value counts as unset.
 struct Settings {
     let gateway: GatewayConfiguration
+    let listener: ListenerConfiguration
     let postgres: PostgresConfiguration
     let redis: RedisConfiguration
     let logLevel: Logger.Level
@@ -24,8 +26,11 @@ struct Settings {
         let reader = SettingsReader(config: config)
         let host = reader.text("host") ?? "127.0.0.1"
         let port = try reader.int("port", in: 1...65_535) ?? 3000
+        listener = try Self.listener(reader)
+        let scheme = listener.tls == nil ? "http" : "https"
         gateway = GatewayConfiguration(
-            host: host, port: port, publicURL: try reader.url("public.url"), policiesDirectory: reader.text("policies.dir") ?? "policies",
+            host: host, port: port, publicURL: try reader.url("public.url") ?? "\(scheme)://\(host):\(port)",
+            policiesDirectory: reader.text("policies.dir") ?? "policies",
             migrationsDirectory: reader.text("migrations.dir") ?? "migrations",
             runLeaseSeconds: try reader.int("run.lease.seconds", in: 3...600) ?? 30,
             deviceHeartbeatSeconds: try reader.int("device.heartbeat.seconds", in: 1...300) ?? 30,
@@ -62,6 +67,23 @@ struct Settings {
         do { return try PostgresConfiguration(url: url) } catch {
             throw SettingsError(description: "\(reader.name(key)) is no libpq connection URL: \(error.message)")
         }
+    }
+
+    private static func listener(_ reader: SettingsReader) throws -> ListenerConfiguration {
+        var listener = ListenerConfiguration()
+        switch (reader.text("tls.certificate.file"), reader.text("tls.key.file")) {
+        case (let certificate?, let key?): listener.tls = TLSFiles(certificate: certificate, key: key)
+        case (nil, nil): break
+        default:
+            throw SettingsError(
+                description: "TLS_CERTIFICATE_FILE and TLS_KEY_FILE go together; set both, or neither for plain HTTP")
+        }
+        if let origins = reader.text("cors.origins") {
+            do { listener.cors = try CORSOrigins(parsing: origins) } catch {
+                throw SettingsError(description: "CORS_ORIGINS \(error.description)")
+            }
+        }
+        return listener
     }
 
     private static func redis(_ reader: SettingsReader) throws -> RedisConfiguration {

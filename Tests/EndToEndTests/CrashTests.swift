@@ -1,3 +1,4 @@
+import Cryptography
 import Foundation
 import HsafaClient
 import JSON
@@ -64,6 +65,7 @@ import Testing
         try await withClient(gateway, key: key) { client in
             let token = try await client.enrollmentTokens.create(labels: [("zone", "test")], autoApprove: true)
             let deviceKey = try DeviceKey()
+            SuiteLog.noteSecret(Base64URL.encode(deviceKey.privateKey.rawRepresentation))
             let enrolled = try await client.devices.enroll(
                 token: try EnrollmentToken(token.token), audience: token.audience, key: deviceKey, deviceKey: "laptop-1")
             #expect(enrolled.status == "active")

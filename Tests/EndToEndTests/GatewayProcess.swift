@@ -12,11 +12,16 @@ final class GatewayProcess {
     private var process: Process?
     private(set) var logFile: String
 
-    init(_ environment: TestEnvironment) throws {
+    private let settings: [String: String]
+
+    /// - Parameter settings: environment variables beside the usual ones.
+    init(_ environment: TestEnvironment, settings: [String: String] = [:]) throws {
         self.environment = environment
+        self.settings = settings
         binary = try TestEnvironment.variable("TEST_BIN") + "/hsafa-gateway"
         port = try Self.freePort()
-        logFile = FileManager.default.temporaryDirectory.appending(path: "hsafa-e2e-\(port).log").path
+        let folder = SuiteLog.directory ?? FileManager.default.temporaryDirectory.path
+        logFile = folder + "/gateway-\(port).log"
         _ = FileManager.default.createFile(atPath: logFile, contents: nil)
     }
 
@@ -29,11 +34,13 @@ final class GatewayProcess {
         let process = Process()
         process.executableURL = URL(filePath: binary)
         process.arguments = ["serve"]
-        process.environment = [
+        var variables = [
             "DATABASE_URL": environment.appURL, "REDIS_URL": environment.redisURL, "PORT": String(port),
             "POLICIES_DIR": TestEnvironment.repository + "/policies", "MIGRATIONS_DIR": TestEnvironment.repository + "/migrations",
             "RUN_LEASE_SECONDS": "3", "DEVICE_HEARTBEAT_SECONDS": "2", "LOG_LEVEL": "debug",
         ]
+        variables["MASTER_KEY"] = ProcessInfo.processInfo.environment["TEST_MASTER_KEY"]
+        process.environment = variables.merging(settings) { $1 }
         let log = try FileHandle(forWritingTo: URL(filePath: logFile))
         try log.seekToEnd()
         process.standardError = log

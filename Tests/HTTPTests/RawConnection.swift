@@ -2,6 +2,7 @@ import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 
 /// A connection on which a test decides about every byte. Used by one task at a time.
 final class RawConnection {
@@ -19,13 +20,17 @@ final class RawConnection {
 
     /// - Parameter seconds: the connection is closed after them, so that no test waits forever.
     static func open<R>(
-        _ gateway: TestGateway, receiveBuffer: Int? = nil, seconds: Int64 = 45, _ body: (RawConnection) async throws -> R
+        _ gateway: TestGateway, receiveBuffer: Int? = nil, seconds: Int64 = 45, tls: NIOSSLContext? = nil,
+        _ body: (RawConnection) async throws -> R
     ) async throws -> R {
         var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
         if let receiveBuffer { bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(receiveBuffer)) }
         let channel = try await bootstrap.connect(host: "127.0.0.1", port: gateway.port) { channel in
             channel.eventLoop.makeCompletedFuture {
-                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
+                if let tls {
+                    try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: tls, serverHostname: "localhost"))
+                }
+                return try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
                     wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
             }
         }
@@ -53,6 +58,9 @@ final class RawConnection {
             return false
         }
     }
+
+    /// Received and not yet taken.
+    var available: Int { received.readableBytes }
 
     /// The next bytes, exactly so many.
     func take(_ count: Int) async throws -> [UInt8] {

@@ -1,6 +1,8 @@
+import Cryptography
 import HsafaClient
 import JSON
 import NIOHTTP1
+import TestSupport
 import Testing
 
 /// A device's WebSocket on which a test decides about every frame (RFC 6455 §5). Used by one task at a time.
@@ -142,6 +144,7 @@ struct TestDevice: Sendable {
 extension TestTenant {
     func device(_ name: String = "laptop") async throws -> TestDevice {
         let key = try DeviceKey()
+        SuiteLog.noteSecret(Base64URL.encode(key.privateKey.rawRepresentation))
         let body = #"{"publicKey":"\#(key.publicKey)","deviceKey":"\#(name)","labels":{"zone":"lab"}}"#
         let answer = try await send("POST", "/api/devices", body)
         try #require(answer.status == 201, "\(answer.text)")

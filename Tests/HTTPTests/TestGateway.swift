@@ -31,7 +31,10 @@ struct TestGateway: Sendable {
     private struct DidNotStart: Error {}
 
     /// Lives as long as the test process.
-    static func running(in environment: TestEnvironment, maxConcurrentRuns: Int = 256) async throws -> TestGateway {
+    static func running(
+        in environment: TestEnvironment, maxConcurrentRuns: Int = 256, listener: ListenerConfiguration = ListenerConfiguration(),
+        logger: Logger? = nil
+    ) async throws -> TestGateway {
         let group = MultiThreadedEventLoopGroup.singleton
         let configuration = GatewayConfiguration(
             port: 0, publicURL: audience, policiesDirectory: TestEnvironment.repository + "/policies",
@@ -42,11 +45,12 @@ struct TestGateway: Sendable {
             Gateway.Dependencies(
                 postgres: try PostgresConfiguration(url: environment.appURL), redis: try RedisConfiguration(url: environment.redisURL),
                 eventLoopGroup: group),
-            logger: environment.logger)
+            logger: logger ?? environment.logger)
         let (ports, bound) = AsyncThrowingStream.makeStream(of: Int.self)
+        let server = try GatewayServer(gateway: gateway, listener: listener) { bound.yield($0) }
         Task {
             do {
-                try await gateway.run { try await GatewayServer(gateway: gateway) { bound.yield($0) }.run() }
+                try await gateway.run { try await server.run() }
                 bound.finish()
             } catch { bound.finish(throwing: error) }
         }

@@ -28,6 +28,10 @@ struct IsolationTests {
             INSERT INTO hsafa.enrollment_tokens (tenant_id, token_id, public_id, secret_hash, auto_approve, expires_at)
             VALUES (\(run.scope.tenantID), \(EnrollmentTokenID.generate()), \(run.scope.slug), '\\x00', true, now())
             """)
+        let request = IdempotentRequest(
+            try #require(IdempotencyKey(header: "k")), principalID: .generate(), operation: "createRun", method: "POST", path: "/api/runs",
+            query: nil, contentType: nil, body: [])
+        #expect(try await run.tenant.inTransaction { try await $0.takeIdempotencySlot(request, waitMilliseconds: 1000) })
         return run
     }
 

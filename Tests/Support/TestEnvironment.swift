@@ -72,8 +72,7 @@ public final class TestEnvironment: Sendable {
         self.ownerURL = ownerURL
         self.appURL = appURL
         self.redisURL = redisURL
-        var quiet = Logger(label: "test")
-        quiet.logLevel = ProcessInfo.processInfo.environment["TEST_LOG_LEVEL"].flatMap(Logger.Level.init(rawValue:)) ?? .critical
+        let quiet = Logger.ofSuite()
         logger = quiet
         owner = PostgresClient(try Self.configuration(ownerURL), logger: quiet)
         app = PostgresClient(try Self.configuration(appURL), logger: quiet)
@@ -109,6 +108,7 @@ public final class TestEnvironment: Sendable {
     /// A key of the tenant; the hash is made with the least cost, as what is under test is not argon2's strength.
     public func makeKey(_ scope: TenantScope, scopes: [Scope] = Scope.allCases) async throws -> String {
         let token = CredentialToken.generate(.apiKey)
+        SuiteLog.noteSecret(String(token.text.dropFirst("hsk_".count + token.id.count + 1)))
         let hasher = PasswordHasher(threads: 1, maxQueued: 8, parameters: Argon2Parameters(memoryKiB: 64, iterations: 1))
         defer { hasher.shutDown() }
         let hash = try await hasher.hash(Array(token.text.utf8), salt: SecureRandom.bytes(16))

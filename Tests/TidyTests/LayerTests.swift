@@ -23,7 +23,7 @@ struct LayerTests {
         "GatewayHTTP": nio.union([
             "Runtime", "Storage", "Domain", "JSON", "Postgres", "Cryptography", "Hummingbird", "HummingbirdCore", "HTTPTypes",
             "NIOHTTPTypes",
-            "NIOHTTPTypesHTTP1", "NIOHTTP1", "NIOWebSocket", "ServiceLifecycle", "Logging",
+            "NIOHTTPTypesHTTP1", "NIOHTTP1", "NIOWebSocket", "NIOTLS", "NIOSSL", "ServiceLifecycle", "Logging",
         ]),
         "HsafaClient": nio.union(["JSON", "Cryptography", "AsyncHTTPClient", "NIOHTTP1", "NIOWebSocket", "NIOSSL", "Logging"]),
         "hsafa": nio.union(["HsafaClient", "Domain", "JSON", "Cryptography", "ArgumentParser", "Logging"]),

@@ -5,13 +5,19 @@ import Runtime
 import Storage
 
 /// `POST /api/agents`: an agent, with its first version when a config is given.
-struct CreateAgent: Operation {
+struct CreateAgent: CreatingOperation {
     let gateway: Gateway
 
-    func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
-        try QueryReader.refuseAny(request)
-        let body = try await JSONBody.read(request)
-        var reader = try JSONObjectReader(body.root)
+    struct Draft {
+        let name: String
+        let description: String?
+        let config: JSONNode?
+        let version: String?
+    }
+
+    func read(_ request: CreationRequest, _ context: AuthenticatedContext) throws -> Draft {
+        try QueryReader.refuseAny(request.head)
+        var reader = try JSONObjectReader(try request.json().root)
         let name = try reader.string("name", maxBytes: 1024)
         guard Names.isValid(name) else { throw JSONViolation(pointer: reader.pointer(to: "name"), message: Names.rule) }
         let description = try reader.optionalString("description", maxBytes: Limits.maxDescriptionBytes)
@@ -21,9 +27,19 @@ struct CreateAgent: Operation {
         guard version == nil || config != nil else {
             throw JSONViolation(pointer: reader.pointer(to: "version"), message: "labels a config; send config as well, or leave it out")
         }
-        let (agent, published) = try await gateway.agents.create(
-            context.scope, name: name, description: description, config: config, version: version)
-        return Answer.object(.created, location: "/api/agents/\(agent.agentID)") { writer in
+        return Draft(name: name, description: description, config: config, version: version)
+    }
+
+    func create(
+        _ draft: Draft, in tenant: TenantDatabase, _ context: AuthenticatedContext
+    ) async throws -> (AgentRecord, AgentVersionRecord?) {
+        try await gateway.agents.create(
+            in: tenant, name: draft.name, description: draft.description, config: draft.config, version: draft.version)
+    }
+
+    func answer(_ created: (AgentRecord, AgentVersionRecord?)) -> CreationAnswer {
+        let (agent, published) = created
+        return Answer.creation(location: "/api/agents/\(agent.agentID)") { writer in
             agent.write(to: &writer)
             guard let published else { return }
             writer.key("currentVersion")

@@ -13,7 +13,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private var state = ConnectionState(now: .now())
+    private let edge: ConnectionEdge
+    private var state: ConnectionState
     private var context: ChannelHandlerContext?
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
@@ -21,6 +22,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var shutdownTimer: Scheduled<Void>?
     /// The answer under way has no end of its own.
     private var isStreaming = false
+
+    init(_ edge: ConnectionEdge) {
+        self.edge = edge
+        state = ConnectionState(now: .now(), times: edge.times)
+    }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
@@ -56,8 +62,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         switch state.overdue() {
         case .close: context.close(promise: nil)
         case .answerTimeout(let isReadingBody):
-            end(context, with: Refusal.timeout(isReadingBody: isReadingBody))
-            if isReadingBody { context.fireErrorCaught(RequestBodyTimeout()) }
+            end(context, with: Refusal.timeout(isReadingBody: isReadingBody, edge.times))
+            // A request whose body does not come has a handler, and so a line of its own.
+            if isReadingBody {
+                context.fireErrorCaught(ConnectionAnswered(status: 408))
+            } else {
+                edge.refusals.note(.timeout, context.channel.remoteAddress, status: 408)
+            }
         }
     }
 
@@ -65,8 +76,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         stallTimer?.cancel()
         stallTimer = nil
         if !context.channel.isWritable {
-            stallTimer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(Limits.watcherStallSeconds))) { [weak self] in
-                self?.context?.close(promise: nil)
+            stallTimer = context.eventLoop.assumeIsolated().scheduleTask(in: edge.times.stall) { [weak self, edge] in
+                guard let context = self?.context else { return }
+                edge.refusals.note(.stalled, context.channel.remoteAddress)
+                context.close(promise: nil)
             }
         }
         context.fireChannelWritabilityChanged()
@@ -93,6 +106,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         var head = original
         state.headRead(.now(), isKeptAlive: head.isKeepAlive)
         guard head.uri.utf8.count <= Limits.maxURIBytes else {
+            edge.refusals.note(.uriTooLong, context.channel.remoteAddress, status: 414)
             return end(context, with: Refusal.targetTooLong)
         }
         if head.headers.contains(name: "upgrade") {
@@ -129,13 +143,18 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         }
         let isReadingRequest = state.isReadingRequest
         if state.openRequests == 0 || (isReadingRequest && state.openRequests == 1 && !state.hasBegunAnswer) {
-            end(context, with: Refusal.malformed(error))
+            let refusal = Refusal.malformed(error)
+            if !isReadingRequest {
+                let kind: RefusalLog.Kind = refusal.status == 431 ? .headersTooLarge : .malformed
+                edge.refusals.note(kind, context.channel.remoteAddress, status: refusal.status)
+            }
+            end(context, with: refusal)
         } else {
             // What was asked before is still answered.
             state.endsWhenAnswered = true
         }
         // Ends the handler that waits for the rest of its body.
-        if isReadingRequest { context.fireErrorCaught(error) }
+        if isReadingRequest { context.fireErrorCaught(ConnectionAnswered(status: Refusal.malformed(error).status)) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -180,6 +199,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func begin(_ head: inout HTTPResponseHead) {
         state.answerBegan()
+        edge.security.add(to: &head.headers)
         if head.headers.first(name: "connection") == "close" {
             state.endsWithThisAnswer = true
             isStreaming = head.headers.first(name: "content-type")?.hasPrefix("text/event-stream") ?? false
@@ -197,7 +217,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     /// Answers by itself, where there is no handler that could.
     private func end(_ context: ChannelHandlerContext, with error: GatewayError) {
         if !state.hasBegunAnswer {
-            for part in Refusal.parts(error, allocator: context.channel.allocator) { context.write(wrapOutboundOut(part), promise: nil) }
+            for part in Refusal.parts(error, edge.security, allocator: context.channel.allocator) {
+                context.write(wrapOutboundOut(part), promise: nil)
+            }
         }
         linger(context)
     }

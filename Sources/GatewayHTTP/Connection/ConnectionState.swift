@@ -1,13 +1,4 @@
-import Domain
 import NIOCore
-
-/// Bounds of a connection's last moments; the others are in `Limits`.
-enum ConnectionLimits {
-    /// After the last answer: how long what the client still sends is thrown away, so that it gets to read that answer.
-    static let lingerSeconds = 1
-    /// For the other side to answer our WebSocket close.
-    static let closeSeconds = 2
-}
 
 /// Where a connection stands, and until when it may stay there. Decides only; `ConnectionGuard` acts.
 struct ConnectionState {
@@ -45,17 +36,22 @@ struct ConnectionState {
 
     var isReadingRequest: Bool { phase == .readingBody }
 
-    init(now: NIODeadline) { wait(now) }
+    private let times: ConnectionTimes
+
+    init(now: NIODeadline, times: ConnectionTimes) {
+        self.times = times
+        wait(now)
+    }
 
     private mutating func wait(_ now: NIODeadline) {
         phase = .waiting
-        deadline = now + .seconds(Int64(Limits.idleConnectionSeconds))
+        deadline = now + times.idle
     }
 
     mutating func bytesArrived(_ now: NIODeadline) {
         guard phase == .waiting else { return }
         phase = .readingHead
-        deadline = now + .seconds(Int64(Limits.requestHeadSeconds))
+        deadline = now + times.head
     }
 
     mutating func headRead(_ now: NIODeadline, isKeptAlive: Bool) {
@@ -63,7 +59,7 @@ struct ConnectionState {
         requestsSeen += 1
         if !isKeptAlive { endsWhenAnswered = true }
         phase = .readingBody
-        deadline = now + .seconds(Int64(Limits.requestBodySeconds))
+        deadline = now + times.body
     }
 
     mutating func requestRead() {
@@ -93,7 +89,7 @@ struct ConnectionState {
 
     mutating func linger(_ now: NIODeadline) {
         phase = .lingering
-        deadline = now + .seconds(Int64(ConnectionLimits.lingerSeconds))
+        deadline = now + times.linger
     }
 
     /// What is to be done now that `deadline` has passed.

@@ -7,8 +7,18 @@ import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
+import NIOSSL
 import NIOWebSocket
 import Runtime
+
+/// What every connection of a listener shares.
+struct ConnectionEdge: Sendable {
+    let times: ConnectionTimes
+    let security: SecurityHeaders
+    let refusals: RefusalLog
+    /// nil: plain HTTP.
+    let certificates: CertificateStore?
+}
 
 /// A client's connection: HTTP/1.1 through Hummingbird's responder, or a device's WebSocket.
 struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
@@ -27,15 +37,20 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
 
     let responder: HTTPChannelHandler.Responder
     let hub: DeviceHub
+    let edge: ConnectionEdge
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
-            let connection = ConnectionGuard()
+            let connection = ConnectionGuard(edge)
             let pipeline = channel.pipeline.syncOperations
+            if let certificates = edge.certificates {
+                try pipeline.addHandler(NIOSSLServerHandler(context: certificates.context))
+                try pipeline.addHandler(HandshakeWatch(time: edge.times.handshake, refusals: edge.refusals))
+            }
             try pipeline.addHandler(FirstByteWatch(connection))
             var configuration = NIOUpgradableHTTPServerPipelineConfiguration(
-                upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration<Connection>(upgraders: [DeviceUpgrade()]) { channel in
-                    channel.eventLoop.makeCompletedFuture { try Self.http(channel) }
+                upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration<Connection>(upgraders: [DeviceUpgrade()]) { [edge] channel in
+                    channel.eventLoop.makeCompletedFuture { try Self.http(channel, isSecure: edge.certificates != nil) }
                 })
             // NIOAsyncChannel takes one request at a time; the guard answers what is malformed; HTTPFields are checked when made.
             configuration.enablePipelining = false
@@ -43,7 +58,7 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
             configuration.enableResponseHeaderValidation = false
             configuration.decoderConfiguration.maxHeaderFieldSize = Limits.maxHeaderBytes
             configuration.decoderConfiguration.maxHeaderListSize = Limits.maxHeaderBytes
-            configuration.decoderConfiguration.maxHeaderFieldCount = 128
+            configuration.decoderConfiguration.maxHeaderFieldCount = Limits.maxHeaderFields
             let future = try pipeline.configureUpgradableHTTPServerPipeline(configuration: configuration)
             let upgradeHandler = try pipeline.handler(type: NIOTypedHTTPServerUpgradeHandler<Connection>.self)
             try pipeline.addHandler(connection, position: .before(upgradeHandler))
@@ -51,8 +66,8 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
         }
     }
 
-    private static func http(_ channel: any Channel) throws -> Connection {
-        try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: false))
+    private static func http(_ channel: any Channel, isSecure: Bool) throws -> Connection {
+        try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: isSecure))
         return .http(try HTTPChannel(wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)))
     }
 

@@ -5,23 +5,36 @@ import Runtime
 import Storage
 
 /// `POST /api/devices/enrollment-tokens`: the token is shown this once.
-struct CreateEnrollmentToken: Operation {
+struct CreateEnrollmentToken: CreatingOperation {
     let gateway: Gateway
 
-    func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
-        try QueryReader.refuseAny(request)
-        let body = try await JSONBody.readIfPresent(request)
-        var reader = try JSONObjectReader(try body?.root ?? JSONDocument(parsing: Array("{}".utf8)).root)
-        let labels = try reader.optionalLabels() ?? [:]
-        let allowedTools = try reader.optionalAllowedTools()
-        let autoApprove = try reader.optionalBool("autoApprove") ?? false
-        let deviceKey = try reader.optionalDeviceKey()
-        let expires = try reader.optionalInt("expiresSeconds", in: 1...Limits.maxEnrollmentSeconds)
+    struct Draft {
+        let labels: [String: String]
+        let allowedTools: [String]?
+        let autoApprove: Bool
+        let deviceKey: String?
+        let expiresSeconds: Int?
+    }
+
+    func read(_ request: CreationRequest, _ context: AuthenticatedContext) throws -> Draft {
+        try QueryReader.refuseAny(request.head)
+        var reader = try JSONObjectReader(try request.jsonIfPresent()?.root ?? JSONDocument(parsing: Array("{}".utf8)).root)
+        let draft = Draft(
+            labels: try reader.optionalLabels() ?? [:], allowedTools: try reader.optionalAllowedTools(),
+            autoApprove: try reader.optionalBool("autoApprove") ?? false, deviceKey: try reader.optionalDeviceKey(),
+            expiresSeconds: try reader.optionalInt("expiresSeconds", in: 1...Limits.maxEnrollmentSeconds))
         try reader.finish()
-        let issued = try await gateway.devices.createEnrollmentToken(
-            context.scope, labels: labels, allowedTools: allowedTools, autoApprove: autoApprove, deviceKey: deviceKey,
-            expiresSeconds: expires)
-        return Answer.object(.created) { writer in
+        return draft
+    }
+
+    func create(_ draft: Draft, in tenant: TenantDatabase, _ context: AuthenticatedContext) async throws -> EnrollmentTokenIssued {
+        try await gateway.devices.createEnrollmentToken(
+            in: tenant, labels: draft.labels, allowedTools: draft.allowedTools, autoApprove: draft.autoApprove,
+            deviceKey: draft.deviceKey, expiresSeconds: draft.expiresSeconds)
+    }
+
+    func answer(_ issued: EnrollmentTokenIssued) -> CreationAnswer {
+        Answer.creation(secretID: issued.tokenID) { writer in
             writer.field("tokenId", string: issued.tokenID)
             writer.field("token", string: issued.token)
             writer.field("audience", string: issued.audience)

@@ -5,21 +5,35 @@ import Runtime
 import Storage
 
 /// `POST /api/devices`: a device by its public key, without a token; it is active at once.
-struct RegisterDevice: Operation {
+struct RegisterDevice: CreatingOperation {
     let gateway: Gateway
 
-    func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
-        try QueryReader.refuseAny(request)
-        let body = try await JSONBody.read(request)
-        var reader = try JSONObjectReader(body.root)
-        let publicKey = try reader.string("publicKey", maxBytes: 256)
-        let deviceKey = try reader.deviceKey()
-        let displayName = try reader.optionalDisplayName()
-        let platform = try reader.optionalPlatform()
-        let labels = try reader.optionalLabels() ?? [:]
+    struct Draft {
+        let publicKey: String
+        let deviceKey: String
+        let displayName: String?
+        let platform: String?
+        let labels: [String: String]
+    }
+
+    func read(_ request: CreationRequest, _ context: AuthenticatedContext) throws -> Draft {
+        try QueryReader.refuseAny(request.head)
+        var reader = try JSONObjectReader(try request.json().root)
+        let draft = Draft(
+            publicKey: try reader.string("publicKey", maxBytes: 256), deviceKey: try reader.deviceKey(),
+            displayName: try reader.optionalDisplayName(), platform: try reader.optionalPlatform(),
+            labels: try reader.optionalLabels() ?? [:])
         try reader.finish()
-        let device = try await gateway.devices.register(
-            context.scope, publicKey: publicKey, deviceKey: deviceKey, displayName: displayName, platform: platform, labels: labels)
-        return Answer.object(.created, location: "/api/devices/\(device.deviceID)") { writer in device.write(to: &writer) }
+        return draft
+    }
+
+    func create(_ draft: Draft, in tenant: TenantDatabase, _ context: AuthenticatedContext) async throws -> DeviceRecord {
+        try await gateway.devices.register(
+            in: tenant, publicKey: draft.publicKey, deviceKey: draft.deviceKey, displayName: draft.displayName, platform: draft.platform,
+            labels: draft.labels)
+    }
+
+    func answer(_ device: DeviceRecord) -> CreationAnswer {
+        Answer.creation(location: "/api/devices/\(device.deviceID)") { writer in device.write(to: &writer) }
     }
 }

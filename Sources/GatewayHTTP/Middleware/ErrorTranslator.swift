@@ -2,7 +2,6 @@ import Domain
 import Hummingbird
 import JSON
 import Logging
-import NIOHTTP1
 import Postgres
 
 /// The one place where a failure becomes an answer. What the caller may know is in the answer; the cause is in the log alone.
@@ -12,8 +11,8 @@ struct ErrorTranslator: RouterMiddleware {
     ) async throws -> Response {
         do {
             return try await next(request, context)
-        } catch let error as HTTPParserError {
-            // The connection has been answered and is closing; an answer from here would be a second one.
+        } catch let error as ConnectionAnswered {
+            // An answer from here would be a second one.
             throw error
         } catch {
             let failure = Self.translate(error, request)
@@ -73,9 +72,10 @@ struct ErrorTranslator: RouterMiddleware {
         case .connection, .queueFull, .shutDown, .timeout, .canceled:
             return .unavailable("The database cannot be reached just now; send the request again.", cause: cause)
         case .server:
-            // Connection exception, insufficient resources, operator intervention, serialization failure and deadlock.
+            // Connection exception, insufficient resources, operator intervention, serialization failure, deadlock and a lock waited
+            // for in vain.
             let state = error.sqlState ?? ""
-            let isTransient = ["08", "53", "57"].contains { state.hasPrefix($0) } || state == "40001" || state == "40P01"
+            let isTransient = ["08", "53", "57"].contains { state.hasPrefix($0) } || ["40001", "40P01", "55P03"].contains(state)
             return isTransient ? .unavailable("The database is busy; send the request again.", cause: cause) : .internal(cause)
         case .tooLarge, .decoding, .configuration: return .internal(cause)
         }

@@ -5,8 +5,12 @@ import Logging
 import Runtime
 import Synchronization
 
-/// Names each request, and writes one line when it has been answered: the route's template, never the query, which may hold a token.
+/// Names each request, and writes one line when it is over: the route's template, never the query, which may hold a token. A stream is
+/// over when it ends, which the line says with how.
 struct RequestLog: RouterMiddleware {
+    /// What a line says in place of a status where the client was gone before there was one (nginx's number for it).
+    private static let clientGone = 499
+
     private let answered: [MetricCounter]
     private let logger: Logger
     private let ids = RequestIDs()
@@ -26,23 +30,52 @@ struct RequestLog: RouterMiddleware {
         context.traceparent = request.headers[.traceparent].flatMap { $0.utf8.count <= 128 ? $0 : nil }
         let isLogged = logger.logLevel <= .info
         let start = isLogged ? ContinuousClock.now : nil
-        var response = try await next(request, context)
+        var response: Response
+        do { response = try await next(request, context) } catch {
+            // The connection was answered below, or has gone: nobody hears an answer from here.
+            let status = (error as? ConnectionAnswered)?.status ?? Self.clientGone
+            count(status)
+            if let start { log(request, context, status, start) }
+            throw error
+        }
         response.headers.append(HTTPField(name: .xRequestID, value: context.requestID))
-        answered[max(1, min(5, response.status.code / 100)) - 1].add()
-        if let start { log(request, context, response, start) }
+        count(response.status.code)
+        if let start {
+            if response.body.contentLength == nil {
+                logWhenOver(request, context, &response, start)
+            } else {
+                log(request, context, response.status.code, start)
+            }
+        }
         return response
     }
 
-    private func log(_ request: Request, _ context: OpenContext, _ response: Response, _ start: ContinuousClock.Instant) {
+    private func count(_ status: Int) { answered[max(1, min(5, status / 100)) - 1].add() }
+
+    private func logWhenOver(_ request: Request, _ context: OpenContext, _ response: inout Response, _ start: ContinuousClock.Instant) {
+        let body = response.body
+        let status = response.status.code
+        response.body = ResponseBody { [self] writer in
+            do { try await body.write(writer) } catch {
+                log(request, context, status, start, ended: "cut")
+                throw error
+            }
+            log(request, context, status, start, ended: "whole")
+        }
+    }
+
+    private func log(
+        _ request: Request, _ context: OpenContext, _ status: Int, _ start: ContinuousClock.Instant, ended: String? = nil
+    ) {
         let elapsed = (ContinuousClock.now - start).components
         let milliseconds = Double(elapsed.seconds) * 1000 + Double(elapsed.attoseconds / 1_000_000_000_000) / 1000
         var metadata: Logger.Metadata = [
             "method": .string(request.method.rawValue), "route": .string(context.endpointPath ?? "none"),
-            "status": .stringConvertible(response.status.code), "ms": .stringConvertible(milliseconds),
-            "requestId": .string(context.requestID),
+            "status": .stringConvertible(status), "ms": .stringConvertible(milliseconds), "requestId": .string(context.requestID),
         ]
         if let tenant = context.tenant.tenantID { metadata["tenant"] = .string(tenant.description) }
         if let traceparent = context.traceparent { metadata["traceparent"] = .string(traceparent) }
+        if let ended { metadata["stream"] = .string(ended) }
         logger.info("request", metadata: metadata)
     }
 
@@ -62,16 +95,4 @@ private final class RequestIDs: Sendable {
     private let count = Atomic<UInt64>(0)
 
     func next() -> String { "\(prefix)-\(String(count.wrappingAdd(1, ordering: .relaxed).newValue, radix: 36))" }
-}
-
-extension HTTPField.Name {
-    // Literals that are valid names; the initializer fails for others only.
-    private static func known(_ name: String) -> HTTPField.Name { HTTPField.Name(name) ?? .init("X-Unnamed") ?? .range }
-
-    static let xRequestID = known("X-Request-Id")
-    static let traceparent = known("traceparent")
-    static let xContentTypeOptions = known("X-Content-Type-Options")
-    static let secWebSocketVersion = known("Sec-WebSocket-Version")
-    static let secWebSocketProtocol = known("Sec-WebSocket-Protocol")
-    static let secWebSocketKey = known("Sec-WebSocket-Key")
 }

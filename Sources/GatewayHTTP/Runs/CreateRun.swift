@@ -5,15 +5,32 @@ import Runtime
 import Storage
 
 /// `POST /api/runs`: writes the run and answers; a worker takes it from there.
-struct CreateRun: Operation {
+struct CreateRun: CreatingOperation {
     let gateway: Gateway
 
-    func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
-        try QueryReader.refuseAny(request)
-        let new = try Self.read(try await JSONBody.read(request))
-        let run = try await gateway.runs.create(context.scope, new)
+    func read(_ request: CreationRequest, _ context: AuthenticatedContext) throws -> NewRun {
+        try QueryReader.refuseAny(request.head)
+        var reader = try JSONObjectReader(try request.json().root)
+        let agent = try Self.readAgent(&reader)
+        let versionID = try reader.optionalID("agentVersionId", as: AgentVersionID.self)
+        let messages = try Self.readMessages(&reader)
+        let previous = try reader.optionalID("previousRunId", as: RunID.self)
+        let metadata = try reader.optionalMetadata()
+        let deadline = try reader.optionalInt("deadlineSeconds", in: 1...Limits.maxRunSeconds)
+        try reader.finish()
+        return NewRun(
+            agent: agent, versionID: versionID, messages: messages, previousRunID: previous, metadata: metadata,
+            deadlineSeconds: deadline)
+    }
+
+    func create(_ draft: NewRun, in tenant: TenantDatabase, _ context: AuthenticatedContext) async throws -> CreatedRun {
+        try await gateway.runs.create(draft, in: tenant)
+    }
+
+    func answer(_ created: CreatedRun) -> CreationAnswer {
+        let run = created.record
         let id = run.runID.description
-        return Answer.object(.created, location: "/api/runs/\(id)") { writer in
+        return Answer.creation(location: "/api/runs/\(id)") { writer in
             writer.field("runId", string: id)
             writer.field("status", string: run.status.rawValue)
             writer.field("streamUrl", string: "/api/runs/\(id)/stream")
@@ -24,19 +41,7 @@ struct CreateRun: Operation {
         }
     }
 
-    private static func read(_ body: JSONDocument) throws -> NewRun {
-        var reader = try JSONObjectReader(body.root)
-        let agent = try readAgent(&reader)
-        let versionID = try reader.optionalID("agentVersionId", as: AgentVersionID.self)
-        let messages = try readMessages(&reader)
-        let previous = try reader.optionalID("previousRunId", as: RunID.self)
-        let metadata = try reader.optionalMetadata()
-        let deadline = try reader.optionalInt("deadlineSeconds", in: 1...Limits.maxRunSeconds)
-        try reader.finish()
-        return NewRun(
-            agent: agent, versionID: versionID, messages: messages, previousRunID: previous, metadata: metadata,
-            deadlineSeconds: deadline)
-    }
+    func committed(_ created: CreatedRun) { gateway.runs.announce(created) }
 
     private static func readAgent(_ reader: inout JSONObjectReader) throws -> NewRun.Agent {
         let id = try reader.optionalID("agentId", as: AgentID.self)

@@ -44,7 +44,6 @@ struct StreamRun: Operation {
     private static let preamble = ByteBuffer(string: "retry: 1000\n\n")
     private static let headers: HTTPFields = [
         .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-store", .connection: "close",
-        .xContentTypeOptions: "nosniff",
         // nginx would hold events back otherwise.
         HTTPField.Name("X-Accel-Buffering") ?? .range: "no",
     ]

@@ -129,7 +129,7 @@ final class WebSocketCodec: ChannelDuplexHandler {
         while text.utf8.count > 123 { text.removeLast() }
         payload.append(contentsOf: text.utf8)
         context.writeAndFlush(frame(0x8, payload, context), promise: nil)
-        closeTimer = schedule(context, seconds: ConnectionLimits.closeSeconds)
+        closeTimer = schedule(context, seconds: Limits.socketCloseSeconds)
         context.read()
     }
 

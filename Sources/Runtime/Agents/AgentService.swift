@@ -14,21 +14,31 @@ public struct AgentService: Sendable {
         self.gate = gate
     }
 
-    /// With a config, the first version is published as well. 409 `agent_exists` when the name is taken.
+    /// With a config, the first version is published as well, or neither is written. 409 `agent_exists` when the name is taken.
     public func create(
-        _ scope: TenantScope, name: String, description: String?, config: JSONNode?, version: String?
+        in tenant: TenantDatabase, name: String, description: String?, config: JSONNode?, version: String?
     ) async throws -> (AgentRecord, AgentVersionRecord?) {
         guard Names.isValid(name) else { throw GatewayError.invalidBody(JSONViolation(pointer: "/name", message: Names.rule)) }
-        // Checked first, so that a bad config leaves no agent behind.
-        if let config { _ = try checked(scope, config: config, pointer: "/config", agentName: name, configHash: nil) }
         let id = AgentID.generate()
-        guard let agent = try await database.tenant(scope).insertAgent(id, name: name, description: description) else {
+        guard let config else { return (try await insert(id, name: name, description: description, in: tenant), nil) }
+        // Checked before a transaction is opened for it.
+        _ = try checked(tenant.scope, config: config, pointer: "/config", agentName: name, configHash: nil)
+        return try await tenant.inTransaction { tenant in
+            _ = try await insert(id, name: name, description: description, in: tenant)
+            let (published, _) = try await publish(
+                id, in: tenant, config: config, pointer: "/config", version: version, configHash: nil, metadata: nil)
+            guard let agent = try await tenant.agent(id) else { throw GatewayError.notFound("agent") }
+            return (agent, published)
+        }
+    }
+
+    private func insert(
+        _ id: AgentID, name: String, description: String?, in tenant: TenantDatabase
+    ) async throws -> AgentRecord {
+        guard let agent = try await tenant.insertAgent(id, name: name, description: description) else {
             throw GatewayError.conflict("agent_exists", "An agent named \(name) exists; publish a new version of it instead.")
         }
-        guard let config else { return (agent, nil) }
-        let (published, _) = try await publish(
-            scope, id, config: config, pointer: "/config", version: version, configHash: nil, metadata: nil)
-        return (try await get(scope, id), published)
+        return agent
     }
 
     public func list(_ scope: TenantScope, _ page: PageRequest) async throws -> Page<AgentRecord> {
@@ -58,14 +68,15 @@ public struct AgentService: Sendable {
 
     /// An equal config gives the version that exists, and makes it current again.
     public func publish(
-        _ scope: TenantScope, _ id: AgentID, config: JSONNode, pointer: String, version: String?, configHash: String?, metadata: RawJSON?
+        _ id: AgentID, in tenant: TenantDatabase, config: JSONNode, pointer: String, version: String?, configHash: String?,
+        metadata: RawJSON?
     ) async throws -> (AgentVersionRecord, created: Bool) {
-        let agent = try await get(scope, id)
-        let hash = try checked(scope, config: config, pointer: pointer, agentName: agent.name, configHash: configHash)
+        guard let agent = try await tenant.agent(id) else { throw GatewayError.notFound("agent") }
+        let hash = try checked(tenant.scope, config: config, pointer: pointer, agentName: agent.name, configHash: configHash)
         if let version, !Names.isValid(version) {
             throw GatewayError.invalidBody(JSONViolation(pointer: "/version", message: Names.rule))
         }
-        let outcome = try await database.tenant(scope).publish(
+        let outcome = try await tenant.publish(
             id, version: version, config: config.rawJSON, configHash: hash, metadata: metadata)
         switch outcome {
         case .created(let record): return (record, true)

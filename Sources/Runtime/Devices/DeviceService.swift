@@ -57,13 +57,14 @@ public struct DeviceService: Sendable {
 
     /// A device whose key somebody with `devices:write` vouches for: active at once, no token. `publicKey` is base64url.
     public func register(
-        _ scope: TenantScope, publicKey: String, deviceKey: String, displayName: String?, platform: String?, labels: [String: String]
+        in tenant: TenantDatabase, publicKey: String, deviceKey: String, displayName: String?, platform: String?,
+        labels: [String: String]
     ) async throws -> DeviceRecord {
         let new = NewDevice(
             deviceKey: try DeviceFields.deviceKey(deviceKey), publicKey: try DeviceFields.publicKey(publicKey),
             displayName: try DeviceFields.text(displayName, "displayName"), platform: try DeviceFields.text(platform, "platform"),
             labels: labels, allowedTools: nil, capabilities: .none, status: .active)
-        guard let device = try await database.tenant(scope).insertDevice(.generate(), new) else { throw DeviceFields.keyTaken(deviceKey) }
+        guard let device = try await tenant.insertDevice(.generate(), new) else { throw DeviceFields.keyTaken(deviceKey) }
         return device
     }
 

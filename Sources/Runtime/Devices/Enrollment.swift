@@ -1,5 +1,5 @@
 import Cryptography
-public import Domain
+import Domain
 public import JSON
 public import Storage
 
@@ -32,7 +32,7 @@ public struct EnrollmentRequest: Sendable {
 
 extension DeviceService {
     public func createEnrollmentToken(
-        _ scope: TenantScope, labels: [String: String], allowedTools: [String]?, autoApprove: Bool, deviceKey: String?,
+        in tenant: TenantDatabase, labels: [String: String], allowedTools: [String]?, autoApprove: Bool, deviceKey: String?,
         expiresSeconds: Int?
     ) async throws -> EnrollmentTokenIssued {
         let seconds = expiresSeconds ?? Limits.defaultEnrollmentSeconds
@@ -42,7 +42,7 @@ extension DeviceService {
         try DeviceFields.checkGlobs(allowedTools)
         if let deviceKey { _ = try DeviceFields.deviceKey(deviceKey) }
         let token = CredentialToken.generate(.enrollment)
-        let expiresAt = try await database.tenant(scope).insertEnrollmentToken(
+        let expiresAt = try await tenant.insertEnrollmentToken(
             .generate(), publicID: token.id, secretHash: SHA256.hash(token.text.utf8),
             grant: EnrollmentGrant(labels: labels, allowedTools: allowedTools, isAutoApproved: autoApprove, deviceKey: deviceKey),
             expiresSeconds: seconds)

@@ -1,5 +1,6 @@
 public import Domain
 public import JSON
+public import Storage
 
 /// What a caller asks for when it starts a run.
 public struct NewRun: Sendable {
@@ -28,4 +29,11 @@ public struct NewRun: Sendable {
         self.metadata = metadata
         self.deadlineSeconds = deadlineSeconds
     }
+}
+
+/// A run that is written, and of which nobody has heard yet.
+public struct CreatedRun: Sendable {
+    public let record: RunRecord
+    let event: NewRunEvent
+    let time: Timestamp
 }

@@ -45,8 +45,8 @@ public final class RunService: Sendable {
 
     // MARK: Create
 
-    public func create(_ scope: TenantScope, _ new: NewRun) async throws -> RunRecord {
-        let tenant = database.tenant(scope)
+    /// Writes the run and its first event through `tenant`, and nothing else: whoever commits calls `announce` afterwards.
+    public func create(_ new: NewRun, in tenant: TenantDatabase) async throws -> CreatedRun {
         let agent: AgentRecord?
         switch new.agent {
         case .id(let id): agent = try await tenant.agent(id)
@@ -84,10 +84,14 @@ public final class RunService: Sendable {
         let record = try await tenant.insertRun(
             id, agent: agent, version: version, previousRunID: new.previousRunID, metadata: new.metadata,
             deadlineSeconds: deadlineSeconds, created: event, at: now)
+        return CreatedRun(record: record, event: event, time: now)
+    }
+
+    /// What follows the commit of a new run: its watchers and the workers hear of it.
+    public func announce(_ run: CreatedRun) {
         created.add()
-        publisher.publish([event].numbered(after: 0, claim: 0, at: now), of: id)
+        publisher.publish([run.event].numbered(after: 0, claim: 0, at: run.time), of: run.record.runID)
         if !workers.nudge() { wakeups.runReady() }
-        return record
     }
 
     private func version(for new: NewRun, of agent: AgentRecord, _ tenant: TenantDatabase) async throws -> AgentVersionID {

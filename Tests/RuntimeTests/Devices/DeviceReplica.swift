@@ -116,7 +116,8 @@ struct DeviceReplica: Sendable {
     ) async throws -> TestDevice {
         let key = try Ed25519.PrivateKey()
         let record = try await devices.register(
-            scope, publicKey: Base64URL.encode(key.publicKey.rawRepresentation), deviceKey: "device-\(UUID().uuidString)",
+            in: environment.database.tenant(scope), publicKey: Base64URL.encode(key.publicKey.rawRepresentation),
+            deviceKey: "device-\(UUID().uuidString)",
             displayName: nil, platform: nil, labels: labels)
         return TestDevice(id: record.deviceID, key: key, tools: tools)
     }

@@ -38,7 +38,8 @@ struct EnrollmentTests {
         _ replica: DeviceReplica, _ scope: TenantScope, autoApprove: Bool = true, deviceKey: String? = nil, expiresSeconds: Int? = nil
     ) async throws -> EnrollmentTokenIssued {
         try await replica.devices.createEnrollmentToken(
-            scope, labels: ["zone": "lab"], allowedTools: ["echo"], autoApprove: autoApprove, deviceKey: deviceKey,
+            in: replica.environment.database.tenant(scope), labels: ["zone": "lab"], allowedTools: ["echo"], autoApprove: autoApprove,
+            deviceKey: deviceKey,
             expiresSeconds: expiresSeconds)
     }
 

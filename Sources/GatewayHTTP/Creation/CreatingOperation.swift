@@ -1,0 +1,72 @@
+import Domain
+import HTTPTypes
+import Hummingbird
+import JSON
+import NIOCore
+import Runtime
+import Storage
+
+/// A POST that creates. It is three parts, so that it can be carried out once under an `Idempotency-Key`: reading, which writes
+/// nothing; creating, which writes through the database it is given and does nothing else; and what follows the commit.
+///
+/// A POST that does not create is an `Operation`; a tidy test knows each of those, with its reason.
+protocol CreatingOperation: Sendable {
+    /// What is to be created, checked as far as that goes without the database.
+    associatedtype Draft: Sendable
+    associatedtype Created: Sendable
+
+    init(gateway: Gateway)
+
+    /// Throws 404 where the thing that the path names does not exist; asked before a body that is wrong is told to be so.
+    func requireParent(_ request: CreationRequest, _ context: AuthenticatedContext) async throws
+    /// What is slow and writes nothing, such as hashing a secret, belongs here as well: no transaction is open yet.
+    func read(_ request: CreationRequest, _ context: AuthenticatedContext) async throws -> Draft
+    /// May be one part of a larger transaction. A failure of this operation is thrown, so that nothing stays of it.
+    func create(_ draft: Draft, in tenant: TenantDatabase, _ context: AuthenticatedContext) async throws -> Created
+    func answer(_ created: Created) -> CreationAnswer
+    /// After the commit: who must hear of it.
+    func committed(_ created: Created)
+}
+
+extension CreatingOperation {
+    func requireParent(_ request: CreationRequest, _ context: AuthenticatedContext) async throws {}
+    func committed(_ created: Created) {}
+}
+
+/// A creating request with its whole body.
+struct CreationRequest: Sendable {
+    let head: HTTPRequest
+    let bytes: [UInt8]
+
+    /// 415 or 400 when it is none.
+    func json() throws(GatewayError) -> JSONDocument {
+        try JSONBody.requireJSON(head.headerFields)
+        return try JSONBody.document(bytes)
+    }
+
+    /// nil when there is no body.
+    func jsonIfPresent() throws(GatewayError) -> JSONDocument? { bytes.isEmpty ? nil : try json() }
+}
+
+extension Answer {
+    /// One object, as an answer that can be kept.
+    /// - Parameter secretID: what was created, where the object holds a secret.
+    static func creation(
+        _ status: HTTPResponse.Status = .created, location: String? = nil, secretID: String? = nil, _ build: (inout JSONWriter) -> Void
+    ) -> CreationAnswer {
+        var writer = JSONWriter(capacity: 512)
+        writer.beginObject()
+        build(&writer)
+        writer.endObject()
+        return CreationAnswer(status: status.code, location: location, body: RawJSON(trusted: writer.bytes), secretID: secretID)
+    }
+}
+
+extension CreationAnswer {
+    func response() -> Response {
+        var headers = Answer.jsonHeaders
+        if let location { headers[.location] = location }
+        return Response(
+            status: HTTPResponse.Status(code: status), headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: body.bytes)))
+    }
+}
