@@ -37,7 +37,7 @@ public struct GatewayServer: Service {
     static func router(_ gateway: Gateway) -> Router<OpenContext> {
         let router = Router(context: OpenContext.self)
         router.addMiddleware {
-            RequestLog(metrics: gateway.metrics, logger: gateway.logger)
+            RequestLog(metrics: gateway.metrics, proxies: gateway.configuration.trustedProxies, logger: gateway.logger)
             ErrorTranslator()
         }
         for route in RouteTable.all { route.mount(on: router, gateway: gateway) }

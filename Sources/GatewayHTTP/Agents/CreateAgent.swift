@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/agents`: an agent, with its first version when a config is given.
 struct CreateAgent: Operation {
+    static let audit = AuditRule.logs([.agentCreate, .agentVersionPublish])
     let gateway: Gateway
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
@@ -22,7 +23,7 @@ struct CreateAgent: Operation {
             throw JSONViolation(pointer: reader.pointer(to: "version"), message: "labels a config; send config as well, or leave it out")
         }
         let (agent, published) = try await gateway.agents.create(
-            context.scope, name: name, description: description, config: config, version: version)
+            context.scope, name: name, description: description, config: config, version: version, by: context.author)
         return Answer.object(.created, location: "/api/agents/\(agent.agentID)") { writer in
             agent.write(to: &writer)
             guard let published else { return }

@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/agents/{agentId}/versions`: 201 with a new version, 200 with the one that has an equal config.
 struct PublishAgentVersion: Operation {
+    static let audit = AuditRule.logs([.agentVersionPublish])
     let gateway: Gateway
 
     private struct Publication {
@@ -34,7 +35,7 @@ struct PublishAgentVersion: Operation {
         }
         let (version, isNew) = try await gateway.agents.publish(
             context.scope, id, config: publication.config, pointer: "/config", version: publication.version,
-            configHash: publication.configHash, metadata: publication.metadata)
+            configHash: publication.configHash, metadata: publication.metadata, by: context.author)
         let location = "/api/agents/\(id)/versions/\(version.versionID)"
         return Answer.object(isNew ? .created : .ok, location: isNew ? location : nil) { writer in
             version.write(to: &writer, withConfig: false)

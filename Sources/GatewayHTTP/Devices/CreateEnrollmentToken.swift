@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/devices/enrollment-tokens`: the token is shown this once.
 struct CreateEnrollmentToken: Operation {
+    static let audit = AuditRule.logs([.enrollmentTokenCreate])
     let gateway: Gateway
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
@@ -20,7 +21,7 @@ struct CreateEnrollmentToken: Operation {
         try reader.finish()
         let issued = try await gateway.devices.createEnrollmentToken(
             context.scope, labels: labels, allowedTools: allowedTools, autoApprove: autoApprove, deviceKey: deviceKey,
-            expiresSeconds: expires)
+            expiresSeconds: expires, by: context.author)
         return Answer.object(.created) { writer in
             writer.field("tokenId", string: issued.tokenID)
             writer.field("token", string: issued.token)

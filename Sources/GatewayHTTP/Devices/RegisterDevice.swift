@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/devices`: a device by its public key, without a token; it is active at once.
 struct RegisterDevice: Operation {
+    static let audit = AuditRule.logs([.deviceRegister])
     let gateway: Gateway
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
@@ -19,7 +20,8 @@ struct RegisterDevice: Operation {
         let labels = try reader.optionalLabels() ?? [:]
         try reader.finish()
         let device = try await gateway.devices.register(
-            context.scope, publicKey: publicKey, deviceKey: deviceKey, displayName: displayName, platform: platform, labels: labels)
+            context.scope, publicKey: publicKey, deviceKey: deviceKey, displayName: displayName, platform: platform, labels: labels,
+            by: context.author)
         return Answer.object(.created, location: "/api/devices/\(device.deviceID)") { writer in device.write(to: &writer) }
     }
 }

@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/runs`: writes the run and answers; a worker takes it from there.
 struct CreateRun: Operation {
+    static let audit = AuditRule.omitted(because: "a run is a log of its own")
     let gateway: Gateway
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {

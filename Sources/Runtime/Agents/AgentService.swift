@@ -16,18 +16,18 @@ public struct AgentService: Sendable {
 
     /// With a config, the first version is published as well. 409 `agent_exists` when the name is taken.
     public func create(
-        _ scope: TenantScope, name: String, description: String?, config: JSONNode?, version: String?
+        _ scope: TenantScope, name: String, description: String?, config: JSONNode?, version: String?, by author: ChangeAuthor
     ) async throws -> (AgentRecord, AgentVersionRecord?) {
         guard Names.isValid(name) else { throw GatewayError.invalidBody(JSONViolation(pointer: "/name", message: Names.rule)) }
         // Checked first, so that a bad config leaves no agent behind.
         if let config { _ = try checked(scope, config: config, pointer: "/config", agentName: name, configHash: nil) }
         let id = AgentID.generate()
-        guard let agent = try await database.tenant(scope).insertAgent(id, name: name, description: description) else {
+        guard let agent = try await database.tenant(scope).changes(by: author).insertAgent(id, name: name, description: description) else {
             throw GatewayError.conflict("agent_exists", "An agent named \(name) exists; publish a new version of it instead.")
         }
         guard let config else { return (agent, nil) }
         let (published, _) = try await publish(
-            scope, id, config: config, pointer: "/config", version: version, configHash: nil, metadata: nil)
+            scope, id, config: config, pointer: "/config", version: version, configHash: nil, metadata: nil, by: author)
         return (try await get(scope, id), published)
     }
 
@@ -43,29 +43,30 @@ public struct AgentService: Sendable {
 
     /// `description`: nil leaves it, `.some(nil)` clears it.
     public func update(
-        _ scope: TenantScope, _ id: AgentID, description: String??, currentVersionID: AgentVersionID?
+        _ scope: TenantScope, _ id: AgentID, description: String??, currentVersionID: AgentVersionID?, by author: ChangeAuthor
     ) async throws -> AgentRecord {
-        if let agent = try await database.tenant(scope).updateAgent(id, description: description, currentVersionID: currentVersionID) {
-            return agent
-        }
+        let changed = try await database.tenant(scope).changes(by: author).updateAgent(
+            id, description: description, currentVersionID: currentVersionID)
+        if let changed { return changed }
         _ = try await get(scope, id)
         throw GatewayError.invalidBody(JSONViolation(pointer: "/currentVersionId", message: "must be the id of a version of this agent"))
     }
 
-    public func delete(_ scope: TenantScope, _ id: AgentID) async throws {
-        guard try await database.tenant(scope).deleteAgent(id) else { throw GatewayError.notFound("agent") }
+    public func delete(_ scope: TenantScope, _ id: AgentID, by author: ChangeAuthor) async throws {
+        guard try await database.tenant(scope).changes(by: author).deleteAgent(id) else { throw GatewayError.notFound("agent") }
     }
 
     /// An equal config gives the version that exists, and makes it current again.
     public func publish(
-        _ scope: TenantScope, _ id: AgentID, config: JSONNode, pointer: String, version: String?, configHash: String?, metadata: RawJSON?
+        _ scope: TenantScope, _ id: AgentID, config: JSONNode, pointer: String, version: String?, configHash: String?,
+        metadata: RawJSON?, by author: ChangeAuthor
     ) async throws -> (AgentVersionRecord, created: Bool) {
         let agent = try await get(scope, id)
         let hash = try checked(scope, config: config, pointer: pointer, agentName: agent.name, configHash: configHash)
         if let version, !Names.isValid(version) {
             throw GatewayError.invalidBody(JSONViolation(pointer: "/version", message: Names.rule))
         }
-        let outcome = try await database.tenant(scope).publish(
+        let outcome = try await database.tenant(scope).changes(by: author).publish(
             id, version: version, config: config.rawJSON, configHash: hash, metadata: metadata)
         switch outcome {
         case .created(let record): return (record, true)
