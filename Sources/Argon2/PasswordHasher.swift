@@ -47,6 +47,16 @@ public final class PasswordHasher: Sendable {
             || stored.tag.count != parameters.tagBytes
     }
 
+    /// True when a guess at the string costs an attacker less than one at what is made now, memory times passes (RFC 9106 §4); so a
+    /// process with lower parameters than another's does not undo the other's work. False for what is no such string.
+    public func isWeak(_ phc: String) -> Bool {
+        guard let stored = PHCString(phc) else { return false }
+        return Int(stored.memoryKiB) * Int(stored.iterations) < parameters.memoryKiB * parameters.iterations
+    }
+
+    /// What `hash` asks of its salt.
+    public var saltBytes: Int { parameters.saltBytes }
+
     /// Refuses new work and ends the threads after what is running; queued callers get `.shutDown`.
     public func shutDown() { pool.shutDown() }
 

@@ -60,6 +60,30 @@ extension GatewayError {
             status: 403, code: "missing_scope", detail: "This key lacks the scope \(scope.rawValue); use a key that was issued with it.")
     }
 
+    public static let adminRequired = GatewayError(
+        status: 403, code: "admin_required", detail: "This is for the platform's admins; their keys are made on the gateway's own machine.")
+
+    public static let tenantSuspended = GatewayError(
+        status: 403, code: "tenant_suspended", detail: "This tenant is suspended; ask the operator of the gateway to resume it.")
+
+    public static func scopesBeyondIssuer(_ scopes: Set<Scope>) -> GatewayError {
+        let names = scopes.map(\.rawValue).sorted().joined(separator: ", ")
+        return GatewayError(
+            status: 403, code: "scopes_beyond_issuer", detail: "A key can hand out only what it has; this one lacks \(names).")
+    }
+
+    public static func expiryBeyondIssuer(_ expiry: Timestamp) -> GatewayError {
+        GatewayError(
+            status: 403, code: "expiry_beyond_issuer",
+            detail: "A key can be good no longer than the one that hands it out, which expires at \(expiry).")
+    }
+
+    public static func tooManyFailures(retryAfterSeconds: Int) -> GatewayError {
+        GatewayError(
+            status: 429, code: "too_many_failures",
+            detail: "Too many wrong keys came from this address; wait, and send a valid one.", retryAfterSeconds: retryAfterSeconds)
+    }
+
     public static func conflict(_ code: String, _ detail: String) -> GatewayError {
         GatewayError(status: 409, code: code, detail: detail)
     }

@@ -31,6 +31,7 @@ public enum DeviceEntity {}
 public enum DeviceSessionEntity {}
 public enum EnrollmentTokenEntity {}
 public enum ReplicaEntity {}
+public enum AuditRowEntity {}
 
 public typealias TenantID = EntityID<TenantEntity>
 public typealias APIKeyID = EntityID<APIKeyEntity>
@@ -41,6 +42,7 @@ public typealias CallID = EntityID<CallEntity>
 public typealias DeviceID = EntityID<DeviceEntity>
 public typealias DeviceSessionID = EntityID<DeviceSessionEntity>
 public typealias EnrollmentTokenID = EntityID<EnrollmentTokenEntity>
+public typealias AuditRowID = EntityID<AuditRowEntity>
 /// One gateway process, from its start to its end.
 public typealias ReplicaID = EntityID<ReplicaEntity>
 

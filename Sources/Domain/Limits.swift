@@ -45,11 +45,39 @@ public enum Limits {
     public static let maxJSONDepth = 64
 
     // MARK: Authentication
+    /// What the configuration may ask of argon2id (RFC 9106); below, a guess would be too cheap.
+    public static let argon2MemoryKiB = 7168...(1 << 20)
+    public static let argon2Iterations = 1...64
+    public static let argon2Parallelism = 1...16
     public static let hashThreads = 1
     public static let maxQueuedHashes = 64
     public static let maxCachedPrincipals = 10_000
-    /// A cached principal is checked against its row (no hash) when its last check is older than this.
-    public static let principalRecheckSeconds = 5
+    /// A cached principal is checked against its row (no hash) when its last check is older than this: the last wall, behind the
+    /// messages and the poll.
+    public static let principalRecheckSeconds = 300
+    /// The same while the poll of changes cannot reach the database.
+    public static let principalTrustSeconds = 15
+    /// The poll behind `keys:changed`, and how far before the last one it looks back, so that a late commit is seen.
+    public static let accessPollSeconds = 5
+    public static let accessPollOverlapSeconds = 30
+    /// Messages that come faster than this share a poll.
+    public static let accessPollSpacingMilliseconds = 20
+    /// Changed keys, and changed tenants, of one poll; beyond it every cached principal is checked against its row.
+    public static let maxAccessChanges = 10_000
+    /// When keys were last used is written down so often.
+    public static let keyUseFlushSeconds = 10
+    /// Wrong keys that one address may show in a row, and how many more a second afterwards.
+    public static let failuresPerAddress = 60
+    public static let failuresPerAddressPerSecond = 0.5
+    /// Addresses that are counted one by one; those beyond share a count.
+    public static let maxCountedAddresses = 10_000
+    public static let sharedFailureFactor = 10.0
+    /// Of a tenant, those not revoked.
+    public static let maxKeysPerTenant = 1000
+    public static let maxKeyNameBytes = 128
+    public static let defaultKeyOverlapSeconds = 3600
+    public static let maxKeyOverlapSeconds = 30 * 86_400
+    public static let maxForwardedForBytes = 2048
 
     // MARK: Agents
     public static let maxNameBytes = 64

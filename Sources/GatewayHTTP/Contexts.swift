@@ -2,6 +2,7 @@ import Domain
 import Hummingbird
 import Logging
 import NIOCore
+import Runtime
 import Synchronization
 
 /// What a request knows before anybody is authenticated.
@@ -14,6 +15,10 @@ struct OpenContext: RequestContext {
     /// As received (W3C Trace Context), for logs.
     var traceparent: String?
     let tenant = TenantNote()
+    /// Set by `RequestLog`, where proxies are trusted.
+    var proxies = TrustedProxies()
+    /// The values of `X-Forwarded-For`, where they may count.
+    var forwardedFor: [String] = []
 
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
@@ -27,6 +32,18 @@ struct OpenContext: RequestContext {
         logger[metadataKey: "requestId"] = .string(requestID)
         if let traceparent { logger[metadataKey: "traceparent"] = .string(traceparent) }
         return logger
+    }
+}
+
+extension OpenContext {
+    /// The client's address: the connection's, or what trusted proxies say. Worked out where it is asked for.
+    var clientAddress: IPAddress? {
+        guard let peer = channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) }) else { return nil }
+        return forwardedFor.isEmpty ? peer : proxies.client(peer: peer, forwardedFor: forwardedFor)
+    }
+
+    func author(_ kind: ChangeAuthor.Kind, _ id: String) -> ChangeAuthor {
+        ChangeAuthor(kind: kind, id: id, address: clientAddress?.description, requestID: requestID)
     }
 }
 
@@ -48,9 +65,26 @@ struct AuthenticatedContext: Sendable {
         principal = proof.principal
     }
 
+    /// Who the audit log will say has made a change.
+    var author: ChangeAuthor { open.author(.key, principal.keyID.description) }
     /// What every service asks for.
     var scope: TenantScope { principal.scope }
     var channel: any Channel { open.channel }
+    var parameters: Parameters { open.parameters }
+    var requestID: String { open.requestID }
+    var logger: Logger { open.requestLogger }
+}
+
+/// A request with an admin's key. Only `Authenticate` makes one.
+struct AdminContext: Sendable {
+    let open: OpenContext
+    let admin: AdminIdentity
+
+    init(_ proof: borrowing Authenticate.AdminProof) {
+        open = proof.context
+        admin = proof.identity
+    }
+
     var parameters: Parameters { open.parameters }
     var requestID: String { open.requestID }
     var logger: Logger { open.requestLogger }

@@ -59,7 +59,7 @@ public struct GatewayServer: Service {
     static func router(_ gateway: Gateway, _ cors: CORSOrigins) -> Router<OpenContext> {
         let router = Router(context: OpenContext.self)
         router.addMiddleware {
-            RequestLog(metrics: gateway.metrics, logger: gateway.logger)
+            RequestLog(metrics: gateway.metrics, proxies: gateway.configuration.trustedProxies, logger: gateway.logger)
             CORS(origins: cors)
             ErrorTranslator()
         }

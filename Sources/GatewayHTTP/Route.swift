@@ -6,83 +6,120 @@ import Storage
 
 /// One operation of the API: made for the gateway's services, then asked once for each request.
 protocol Operation: Sendable {
+    static var audit: AuditRule { get }
     init(gateway: Gateway)
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response
 }
 
+/// An operation over all tenants, for the platform's admins alone.
+protocol AdminOperation: Sendable {
+    static var audit: AuditRule { get }
+    init(gateway: Gateway)
+    func handle(_ request: Request, _ context: AdminContext) async throws -> Response
+}
+
 /// An operation that anybody may call.
 protocol OpenOperation: Sendable {
+    static var audit: AuditRule { get }
     init(gateway: Gateway)
     func handle(_ request: Request, _ context: OpenContext) async throws -> Response
 }
 
+extension Operation { static var audit: AuditRule { .reads } }
+extension AdminOperation { static var audit: AuditRule { .reads } }
+extension OpenOperation { static var audit: AuditRule { .reads } }
+
 /// A row of the route table.
 struct Route: Sendable {
+    enum Requirement: Sendable, Equatable {
+        case nothing
+        case scope(Scope)
+        case admin
+    }
+
     let method: HTTPRequest.Method
     /// With `{parameters}`.
     let path: String
-    /// nil: public.
-    let scope: Scope?
+    let requirement: Requirement
     let operationID: String
+    let audit: AuditRule
     /// Takes an `Idempotency-Key`.
     let isCreating: Bool
     private let mount: @Sendable (Router<OpenContext>, Gateway) -> Void
+
+    /// nil: public, or for admins.
+    var scope: Scope? { if case .scope(let scope) = requirement { scope } else { nil } }
 
     /// For holders of a key with `scope`.
     init(
         _ method: HTTPRequest.Method, _ path: String, _ scope: Scope, _ operationID: String, _ operation: any Operation.Type,
         answersHead: Bool = true
     ) {
-        self.method = method
-        self.path = path
-        self.scope = scope
-        self.operationID = operationID
-        isCreating = false
-        mount = { router, gateway in
+        self.init(method, path, .scope(scope), operationID, operation.audit) { router, gateway in
             let operation = operation.init(gateway: gateway)
-            let authenticate = Authenticate(authenticator: gateway.authenticator, scope: scope)
+            let authenticate = Authenticate(authenticator: gateway.authenticator)
             Self.add(router, method, path, answersHead: answersHead) { request, context in
-                try await operation.handle(request, try await authenticate(request, context))
+                try await operation.handle(request, try await authenticate(request, context, scope: scope))
+            }
+        }
+    }
+
+    /// For the platform's admins.
+    init(admin method: HTTPRequest.Method, _ path: String, _ operationID: String, _ operation: any AdminOperation.Type) {
+        self.init(method, path, .admin, operationID, operation.audit) { router, gateway in
+            let operation = operation.init(gateway: gateway)
+            let authenticate = Authenticate(authenticator: gateway.authenticator)
+            Self.add(router, method, path, answersHead: true) { request, context in
+                try await operation.handle(request, try await authenticate(adminOf: request, context))
             }
         }
     }
 
     /// For holders of a key with `scope`; creates, and so takes an `Idempotency-Key`.
-    init(
-        _ method: HTTPRequest.Method, _ path: String, _ scope: Scope, _ operationID: String, _ operation: any CreatingOperation.Type
-    ) {
-        self.method = method
-        self.path = path
-        self.scope = scope
-        self.operationID = operationID
-        isCreating = true
-        mount = { router, gateway in
-            Self.addCreating(operation, router, method, path, operationID, gateway, scope)
+    init<Creating: CreatingOperation>(
+        _ method: HTTPRequest.Method, _ path: String, _ scope: Scope, _ operationID: String, _ operation: Creating.Type
+    ) where Creating.Context == AuthenticatedContext {
+        self.init(method, path, .scope(scope), operationID, operation.audit, isCreating: true) { router, gateway in
+            let creation = CreationRoute(operation, operationID, gateway)
+            let authenticate = Authenticate(authenticator: gateway.authenticator)
+            Self.add(router, method, path, answersHead: false) { request, context in
+                try await creation.handle(request, try await authenticate(request, context, scope: scope))
+            }
         }
     }
 
-    private static func addCreating<Creating: CreatingOperation>(
-        _ operation: Creating.Type, _ router: Router<OpenContext>, _ method: HTTPRequest.Method, _ path: String, _ operationID: String,
-        _ gateway: Gateway, _ scope: Scope
-    ) {
-        let route = CreationRoute(operation, operationID, gateway)
-        let authenticate = Authenticate(authenticator: gateway.authenticator, scope: scope)
-        add(router, method, path, answersHead: false) { request, context in
-            try await route.handle(request, try await authenticate(request, context))
+    /// The same for the platform's admins.
+    init<Creating: CreatingOperation>(
+        admin method: HTTPRequest.Method, _ path: String, _ operationID: String, _ operation: Creating.Type
+    ) where Creating.Context == AdminContext {
+        self.init(method, path, .admin, operationID, operation.audit, isCreating: true) { router, gateway in
+            let creation = CreationRoute(operation, operationID, gateway)
+            let authenticate = Authenticate(authenticator: gateway.authenticator)
+            Self.add(router, method, path, answersHead: false) { request, context in
+                try await creation.handle(request, try await authenticate(adminOf: request, context))
+            }
         }
     }
 
     /// For everybody.
     init(open method: HTTPRequest.Method, _ path: String, _ operationID: String, _ operation: any OpenOperation.Type) {
-        self.method = method
-        self.path = path
-        scope = nil
-        self.operationID = operationID
-        isCreating = false
-        mount = { router, gateway in
+        self.init(method, path, .nothing, operationID, operation.audit) { router, gateway in
             let operation = operation.init(gateway: gateway)
             Self.add(router, method, path, answersHead: true) { request, context in try await operation.handle(request, context) }
         }
+    }
+
+    private init(
+        _ method: HTTPRequest.Method, _ path: String, _ requirement: Requirement, _ operationID: String, _ audit: AuditRule,
+        isCreating: Bool = false, mount: @escaping @Sendable (Router<OpenContext>, Gateway) -> Void
+    ) {
+        self.method = method
+        self.path = path
+        self.requirement = requirement
+        self.operationID = operationID
+        self.audit = audit
+        self.isCreating = isCreating
+        self.mount = mount
     }
 
     func mount(on router: Router<OpenContext>, gateway: Gateway) { mount(router, gateway) }

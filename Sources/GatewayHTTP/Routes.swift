@@ -26,6 +26,13 @@ enum RouteTable {
         Route(.get, "/api/runs/{runId}/tool-calls", .runsRead, "listToolCalls", ListToolCalls.self),
         Route(.post, "/api/runs/{runId}/tool-results", .toolsRespond, "submitToolResult", SubmitToolResult.self),
 
+        Route(.post, "/api/keys", .keysWrite, "createKey", CreateKey.self),
+        Route(.get, "/api/keys", .keysRead, "listKeys", ListKeys.self),
+        Route(.get, "/api/keys/{keyId}", .keysRead, "getKey", GetKey.self),
+        Route(.post, "/api/keys/{keyId}/rotate", .keysWrite, "rotateKey", RotateKey.self),
+        Route(.delete, "/api/keys/{keyId}", .keysWrite, "revokeKey", RevokeKey.self),
+        Route(.get, "/api/audit", .auditRead, "listAudit", ListAudit.self),
+
         Route(.post, "/api/devices/enrollment-tokens", .devicesWrite, "createEnrollmentToken", CreateEnrollmentToken.self),
         Route(open: .post, "/api/devices/enroll", "enrollDevice", EnrollDevice.self),
         Route(.get, "/api/devices", .devicesRead, "listDevices", ListDevices.self),
@@ -35,6 +42,19 @@ enum RouteTable {
         Route(.delete, "/api/devices/{deviceId}", .devicesWrite, "revokeDevice", RevokeDevice.self),
         Route(.post, "/api/devices/{deviceId}/approve", .devicesWrite, "approveDevice", ApproveDevice.self),
         Route(.get, "/api/devices/{deviceId}/sessions", .devicesRead, "listDeviceSessions", ListDeviceSessions.self),
+
+        Route(admin: .post, "/api/admin/tenants", "createTenant", CreateTenant.self),
+        Route(admin: .get, "/api/admin/tenants", "listTenants", ListTenants.self),
+        Route(admin: .get, "/api/admin/tenants/{tenantId}", "getTenant", GetTenant.self),
+        Route(admin: .patch, "/api/admin/tenants/{tenantId}", "updateTenant", UpdateTenant.self),
+        Route(admin: .post, "/api/admin/tenants/{tenantId}/suspend", "suspendTenant", SuspendTenant.self),
+        Route(admin: .post, "/api/admin/tenants/{tenantId}/resume", "resumeTenant", ResumeTenant.self),
+        Route(admin: .post, "/api/admin/tenants/{tenantId}/keys", "createTenantKey", CreateTenantKey.self),
+        Route(admin: .get, "/api/admin/tenants/{tenantId}/keys", "listTenantKeys", ListTenantKeys.self),
+        Route(admin: .post, "/api/admin/tenants/{tenantId}/keys/{keyId}/rotate", "rotateTenantKey", RotateTenantKey.self),
+        Route(admin: .delete, "/api/admin/tenants/{tenantId}/keys/{keyId}", "revokeTenantKey", RevokeTenantKey.self),
+        Route(admin: .get, "/api/admin/audit", "listAllAudit", ListAllAudit.self),
+
         // The socket itself is set up below HTTP; this answers those who ask for it in a way that cannot be upgraded.
         Route(open: .get, DeviceHandshake.path, "connectDevice", RefuseDeviceHandshake.self),
     ]

@@ -15,6 +15,10 @@ public final class Gateway: Sendable {
     public let replicaID: ReplicaID
     public let database: Database
     public let authenticator: Authenticator
+    public let keyHolds: KeyHolds
+    public let keys: KeyService
+    public let tenants: TenantService
+    public let audit: AuditService
     public let agents: AgentService
     public let runs: RunService
     public let feeds: FeedHub
@@ -34,6 +38,7 @@ public final class Gateway: Sendable {
     private let workers: RunWorkers
     private let performer: RunPerformer
     private let sweepers: Sweepers
+    private let accessWatch: AccessWatch
 
     public struct Dependencies: Sendable {
         public var postgres: PostgresConfiguration
@@ -61,11 +66,13 @@ public final class Gateway: Sendable {
         database = Database(client: postgres)
         redis = RedisClient(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
         subscriber = RedisSubscriber(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
-        hasher = PasswordHasher(threads: Limits.hashThreads, maxQueued: Limits.maxQueuedHashes)
+        hasher = PasswordHasher(
+            threads: Limits.hashThreads, maxQueued: Limits.maxQueuedHashes, parameters: configuration.argon2)
         httpClient = HTTPClient(
             eventLoopGroup: dependencies.eventLoopGroup, configuration: ModelCallOptions.httpClientConfiguration())
         authenticator = Authenticator(database: database, hasher: hasher, metrics: metrics, logger: logger)
         creations = Creations(database: database, metrics: metrics)
+        keyHolds = KeyHolds(cache: authenticator.cache, metrics: metrics)
         agents = AgentService(database: database, gate: gate)
         let stream = RunStream(redis)
         feeds = FeedHub(database: database, stream: stream, subscriber: subscriber, metrics: metrics, logger: logger)
@@ -93,6 +100,23 @@ public final class Gateway: Sendable {
             ]), gate: gate, active: active, callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)
+        accessWatch = AccessWatch(
+            database: database, cache: authenticator.cache, subscriber: subscriber, wakeups: Wakeups(redis), metrics: metrics,
+            logger: logger
+        ) { [keyHolds, deviceHub, workers] changes in
+            keyHolds.apply(changes)
+            guard !changes.tenants.isEmpty else { return }
+            let suspended = Set(changes.tenants.lazy.filter(\.isSuspended).map(\.tenantID))
+            deviceHub.suspend(suspended)
+            workers.suspend(suspended)
+            // Runs of a tenant that was resumed wait in the queue.
+            if suspended.count < changes.tenants.count { workers.nudge() }
+        } tick: { [keyHolds] in
+            keyHolds.endExpired()
+        }
+        keys = KeyService(database: database, hasher: hasher, watch: accessWatch)
+        tenants = TenantService(database: database, watch: accessWatch)
+        audit = AuditService(database: database)
         sweepers = Sweepers(database: database, runs: runs, policies: policies, logger: logger)
     }
 
@@ -112,6 +136,7 @@ public final class Gateway: Sendable {
                 outcome = .success(())
             } catch { outcome = .failure(error) }
             self.hasher.shutDown()
+            await self.authenticator.flushUses()
             try? await self.httpClient.shutdown()
             self.postgres.shutDown()
             self.redis.shutDown()
@@ -129,6 +154,14 @@ public final class Gateway: Sendable {
             }
             group.addTask {
                 await self.sweepers.run()
+                return .helper
+            }
+            group.addTask {
+                await self.accessWatch.run()
+                return .helper
+            }
+            group.addTask {
+                await self.authenticator.runFlush()
                 return .helper
             }
             group.addTask {

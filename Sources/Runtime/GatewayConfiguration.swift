@@ -1,3 +1,6 @@
+public import Argon2
+public import Domain
+
 /// How one gateway process runs; the command line reads it from the environment.
 public struct GatewayConfiguration: Sendable {
     public var host: String
@@ -13,11 +16,16 @@ public struct GatewayConfiguration: Sendable {
     /// nil: no metrics listener.
     public var metricsPort: Int?
     public var openAPIFile: String
+    /// What a hash of a key's secret costs; a key with a cheaper one is hashed anew at its next cold use.
+    public var argon2: Argon2Parameters
+    /// Who may say in `X-Forwarded-For` where a request came from.
+    public var trustedProxies: TrustedProxies
 
     public init(
         host: String = "127.0.0.1", port: Int = 3000, publicURL: String? = nil, policiesDirectory: String = "policies",
         migrationsDirectory: String = "migrations", runLeaseSeconds: Int = 30, deviceHeartbeatSeconds: Int = 30,
-        maxConcurrentRuns: Int = 256, metricsPort: Int? = nil, openAPIFile: String = "openapi.yaml"
+        maxConcurrentRuns: Int = 256, metricsPort: Int? = nil, openAPIFile: String = "openapi.yaml",
+        argon2: Argon2Parameters = Argon2Parameters(), trustedProxies: TrustedProxies = TrustedProxies()
     ) {
         self.host = host
         self.port = port
@@ -31,5 +39,7 @@ public struct GatewayConfiguration: Sendable {
         self.maxConcurrentRuns = maxConcurrentRuns
         self.metricsPort = metricsPort
         self.openAPIFile = openAPIFile
+        self.argon2 = argon2
+        self.trustedProxies = trustedProxies
     }
 }

@@ -103,11 +103,6 @@ extension TenantDatabase {
         ).first.map(Self.device)
     }
 
-    /// nil when another device of the tenant has this key.
-    public func insertDevice(_ id: DeviceID, _ new: NewDevice) async throws(PostgresError) -> DeviceRecord? {
-        try await query(Self.insertDevice(id, new, tenantID)).first.map(Self.device)
-    }
-
     /// A new device has no session: hence the constants in place of its columns.
     static func insertDevice(_ id: DeviceID, _ new: NewDevice, _ tenantID: TenantID) -> SQL {
         """
@@ -120,45 +115,6 @@ extension TenantDatabase {
         RETURNING d.device_id, d.device_key, d.public_key, d.display_name, d.platform, d.labels, d.allowed_tools, d.capabilities,
             d.status, d.created_at, d.last_seen_at, false
         """
-    }
-
-    /// Absent leaves as it is; `.some(nil)` clears. nil when there is no such device.
-    public func updateDevice(
-        _ id: DeviceID, displayName: String??, labels: [String: String]?, allowedTools: [String]??, onlineSeconds: Double
-    ) async throws(PostgresError) -> DeviceRecord? {
-        let changed = try await query(
-            """
-            UPDATE hsafa.devices SET
-                display_name = CASE WHEN \(displayName != nil) THEN \(displayName ?? nil)::text ELSE display_name END,
-                labels = coalesce(\(labels.map { Labels.json($0).jsonb }), labels),
-                allowed_tools = CASE WHEN \(allowedTools != nil) THEN \(allowedTools ?? nil)::text[] ELSE allowed_tools END
-            WHERE tenant_id = \(tenantID) AND device_id = \(id)
-            """)
-        guard changed.affected == 1 else { return nil }
-        return try await device(id, onlineSeconds: onlineSeconds)
-    }
-
-    /// false when it was not pending; a revoked device stays revoked.
-    public func approveDevice(_ id: DeviceID) async throws(PostgresError) -> Bool {
-        try await query(
-            """
-            UPDATE hsafa.devices SET status = 'active'
-            WHERE tenant_id = \(tenantID) AND device_id = \(id) AND status = 'pending'
-            """
-        ).affected == 1
-    }
-
-    /// Ends its open session as well. false when there is no such device; revoking twice is the same as once.
-    public func revokeDevice(_ id: DeviceID) async throws(PostgresError) -> Bool {
-        let rows = try await query(
-            """
-            WITH closed AS (
-                UPDATE hsafa.device_sessions SET disconnected_at = now(), close_reason = 'revoked'
-                WHERE tenant_id = \(tenantID) AND device_id = \(id) AND disconnected_at IS NULL
-            )
-            UPDATE hsafa.devices SET status = 'revoked' WHERE tenant_id = \(tenantID) AND device_id = \(id) RETURNING 1
-            """, lane: .alone)
-        return !rows.isEmpty
     }
 
     static func device(_ row: PostgresRow) throws(PostgresError) -> DeviceRecord {

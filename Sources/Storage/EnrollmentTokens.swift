@@ -1,4 +1,5 @@
 public import Domain
+import JSON
 public import Postgres
 
 /// What an enrolment token gives to the device that spends it.
@@ -64,12 +65,19 @@ extension Database {
     }
 }
 
-extension TenantDatabase {
+extension TenantChanges {
     /// When it expires.
     public func insertEnrollmentToken(
         _ id: EnrollmentTokenID, publicID: String, secretHash: [UInt8], grant: EnrollmentGrant, expiresSeconds: Int
     ) async throws(PostgresError) -> Timestamp {
-        let rows = try await query(
+        let entry = AuditEntry(.enrollmentTokenCreate, id) { writer in
+            writer.field("labels", raw: Labels.json(grant.labels))
+            writer.field("autoApprove", bool: grant.isAutoApproved)
+            writer.field("deviceKey", stringIfPresent: grant.deviceKey)
+            writer.field("expiresSeconds", int: expiresSeconds)
+        }
+        let rows = try await write(
+            entry,
             """
             INSERT INTO hsafa.enrollment_tokens
                 (tenant_id, token_id, public_id, secret_hash, labels, allowed_tools, auto_approve, device_key, expires_at)
@@ -87,7 +95,7 @@ extension TenantDatabase {
         _ id: DeviceID, token: EnrollmentTokenID, _ claim: EnrollmentClaim, onlineSeconds: Double
     ) async throws -> EnrollmentAnswer {
         let tenantID = tenantID
-        return try await withTransaction { transaction in
+        return try await database.withTransaction { transaction in
             let rows = try await transaction.query(
                 """
                 SELECT labels, allowed_tools, auto_approve, device_key, expires_at <= now(), used_by_device_id
@@ -102,15 +110,20 @@ extension TenantDatabase {
             if let pinned, pinned != claim.deviceKey { return .keyMismatch }
             let new = NewDevice(
                 deviceKey: claim.deviceKey, publicKey: claim.publicKey, displayName: claim.displayName, platform: claim.platform,
-                labels: try Self.labels(row, 0), allowedTools: try row.decode(1), capabilities: claim.capabilities,
+                labels: try TenantDatabase.labels(row, 0), allowedTools: try row.decode(1), capabilities: claim.capabilities,
                 status: try row.decode(2) ? .active : .pending)
-            guard let inserted = try await transaction.query(Self.insertDevice(id, new, tenantID)).first else { return .keyTaken }
+            guard let inserted = try await transaction.query(TenantDatabase.insertDevice(id, new, tenantID)).first else { return .keyTaken }
             _ = try await transaction.query(
                 """
                 UPDATE hsafa.enrollment_tokens SET used_at = now(), used_by_device_id = \(id)
                 WHERE tenant_id = \(tenantID) AND token_id = \(token) AND used_at IS NULL
                 """)
-            return .enrolled(try Self.device(inserted))
+            let entry = AuditEntry(.deviceEnroll, id) { writer in
+                writer.field("deviceKey", string: new.deviceKey)
+                writer.field("status", string: new.status.rawValue)
+            }
+            _ = try await transaction.query(insert(entry))
+            return .enrolled(try TenantDatabase.device(inserted))
         }
     }
 
@@ -118,14 +131,14 @@ extension TenantDatabase {
     private static func repeated(
         _ user: DeviceID, _ claim: EnrollmentClaim, _ tenantID: TenantID, _ onlineSeconds: Double, _ transaction: PostgresTransaction
     ) async throws -> EnrollmentAnswer {
-        let part = deviceColumns(onlineSeconds: onlineSeconds)
+        let part = TenantDatabase.deviceColumns(onlineSeconds: onlineSeconds)
         let rows = try await transaction.query(
             """
             SELECT \(unsafeSQL: part.columns) FROM hsafa.devices d \(unsafeSQL: part.lastSession)
             WHERE d.tenant_id = \(tenantID) AND d.device_id = \(user)
             """)
         guard let row = rows.first else { return .spent }
-        let device = try device(row)
+        let device = try TenantDatabase.device(row)
         guard device.deviceKey == claim.deviceKey, device.publicKey == claim.publicKey, device.status != .revoked else { return .spent }
         return .known(device)
     }

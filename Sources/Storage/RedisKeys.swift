@@ -10,6 +10,8 @@ public enum RedisKeys {
     public static func workerNotify(_ replica: ReplicaID) -> String { "worker:{\(replica)}:notify" }
     /// A run waits for a worker (pub/sub).
     public static let runsReady = "runs:ready"
+    /// A key or a tenant has changed: look at Postgres (pub/sub, the message says nothing).
+    public static let keysChanged = "keys:changed"
     /// Frames and orders for a device's socket (pub/sub).
     public static func deviceNotify(_ device: DeviceID) -> String { "device:{\(device)}:notify" }
     /// The replica and session that hold a device's socket.

@@ -1,3 +1,4 @@
+import Argon2
 import Configuration
 import FoundationEssentials
 import Cryptography
@@ -35,7 +36,8 @@ struct Settings {
             runLeaseSeconds: try reader.int("run.lease.seconds", in: 3...600) ?? 30,
             deviceHeartbeatSeconds: try reader.int("device.heartbeat.seconds", in: 1...300) ?? 30,
             maxConcurrentRuns: try reader.int("max.concurrent.runs", in: 1...10_000) ?? 256,
-            metricsPort: try reader.int("metrics.port", in: 1...65_535), openAPIFile: reader.text("openapi.file") ?? "openapi.yaml")
+            metricsPort: try reader.int("metrics.port", in: 1...65_535), openAPIFile: reader.text("openapi.file") ?? "openapi.yaml",
+            argon2: try Self.argon2(reader), trustedProxies: try Self.trustedProxies(reader))
         postgres = try Self.database(reader, "database.url")
         redis = try Self.redis(reader)
         (logLevel, isLogJSON) = try Self.logging(reader)
@@ -53,6 +55,12 @@ struct Settings {
         // A migration may build an index over a large table.
         configuration.statementTimeoutMilliseconds = 600_000
         return configuration
+    }
+
+    /// For what is done on the machine and must be heard of by the gateways, and hashed as they hash.
+    static func machine() throws -> (redis: RedisConfiguration, argon2: Argon2Parameters) {
+        let reader = SettingsReader(config: ConfigReader(provider: EnvironmentVariablesProvider()))
+        return (try redis(reader), try argon2(reader))
     }
 
     static func ownerMigrationsDirectory() -> String {
@@ -86,10 +94,32 @@ struct Settings {
         return listener
     }
 
-    private static func redis(_ reader: SettingsReader) throws -> RedisConfiguration {
+    static func redis(_ reader: SettingsReader) throws -> RedisConfiguration {
         do { return try RedisConfiguration(url: reader.text("redis.url") ?? "redis://127.0.0.1:6379") } catch {
             throw SettingsError(description: "REDIS_URL is not usable: \(error.message)")
         }
+    }
+
+    /// What a hash of a key's secret costs. A key that was hashed at a lower cost is hashed anew at its next cold use.
+    static func argon2(_ reader: SettingsReader) throws -> Argon2Parameters {
+        let standard = Argon2Parameters()
+        return Argon2Parameters(
+            memoryKiB: try reader.int("argon2.memory.kib", in: Limits.argon2MemoryKiB) ?? standard.memoryKiB,
+            iterations: try reader.int("argon2.iterations", in: Limits.argon2Iterations) ?? standard.iterations,
+            parallelism: try reader.int("argon2.parallelism", in: Limits.argon2Parallelism) ?? standard.parallelism)
+    }
+
+    private static func trustedProxies(_ reader: SettingsReader) throws -> TrustedProxies {
+        guard let text = reader.text("trusted.proxies") else { return TrustedProxies() }
+        return TrustedProxies(
+            try text.split(separator: ",").map { part in
+                let entry = part.filter { $0 != " " }
+                guard let block = AddressBlock(entry) else {
+                    throw SettingsError(
+                        description: "TRUSTED_PROXIES has \(entry); it must be addresses or blocks, such as 10.0.0.0/8,2001:db8::1")
+                }
+                return block
+            })
     }
 
     static func logging(_ reader: SettingsReader) throws -> (Logger.Level, isJSON: Bool) {

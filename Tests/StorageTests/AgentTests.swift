@@ -2,6 +2,7 @@ import Domain
 import JSON
 import Postgres
 import Storage
+import TestSupport
 import Testing
 
 struct AgentTests {
@@ -13,14 +14,14 @@ struct AgentTests {
         _ tenant: TenantDatabase, _ agent: AgentID, version: String? = nil, _ number: Int
     ) async throws -> PublishOutcome {
         let config = config(number)
-        return try await tenant.publish(
+        return try await tenant.changes(by: .test).publish(
             agent, version: version, config: config, configHash: try AgentConfig.hash(of: config.document().root), metadata: nil)
     }
 
     private func withAgent<R: Sendable>(_ body: (TenantDatabase, AgentID) async throws -> R) async throws -> R {
         try await StorageDatabase.with { db in
             let tenant = db.database.tenant(try await db.makeTenant())
-            let agent = try #require(try await tenant.insertAgent(.generate(), name: "a", description: "d"))
+            let agent = try #require(try await tenant.changes(by: .test).insertAgent(.generate(), name: "a", description: "d"))
             return try await body(tenant, agent.agentID)
         }
     }
@@ -94,17 +95,17 @@ struct AgentTests {
 
     @Test func `a name is taken until its agent is deleted, and a deleted agent is gone`() async throws {
         try await withAgent { tenant, agent in
-            #expect(try await tenant.insertAgent(.generate(), name: "a", description: nil) == nil)
+            #expect(try await tenant.changes(by: .test).insertAgent(.generate(), name: "a", description: nil) == nil)
             #expect(try await tenant.agent(named: "a")?.agentID == agent)
-            #expect(try await tenant.deleteAgent(agent))
-            #expect(try await !tenant.deleteAgent(agent))
+            #expect(try await tenant.changes(by: .test).deleteAgent(agent))
+            #expect(try await !tenant.changes(by: .test).deleteAgent(agent))
             #expect(try await tenant.agent(agent) == nil)
             #expect(try await tenant.agent(named: "a") == nil)
             guard case .agentNotFound = try await publish(tenant, agent, 1) else {
                 Issue.record("a deleted agent takes no version")
                 return
             }
-            #expect(try await tenant.insertAgent(.generate(), name: "a", description: nil) != nil)
+            #expect(try await tenant.changes(by: .test).insertAgent(.generate(), name: "a", description: nil) != nil)
         }
     }
 
@@ -116,12 +117,12 @@ struct AgentTests {
                 Issue.record("no versions")
                 return
             }
-            let other = try #require(try await tenant.insertAgent(.generate(), name: "b", description: nil)).agentID
-            #expect(try await tenant.updateAgent(other, description: nil, currentVersionID: first.versionID) == nil)
-            let pinned = try await tenant.updateAgent(agent, description: nil, currentVersionID: first.versionID)
+            let other = try #require(try await tenant.changes(by: .test).insertAgent(.generate(), name: "b", description: nil)).agentID
+            #expect(try await tenant.changes(by: .test).updateAgent(other, description: nil, currentVersionID: first.versionID) == nil)
+            let pinned = try await tenant.changes(by: .test).updateAgent(agent, description: nil, currentVersionID: first.versionID)
             #expect(pinned?.currentVersionID == first.versionID)
             #expect(pinned?.description == "d")
-            let cleared = try await tenant.updateAgent(agent, description: .some(nil), currentVersionID: nil)
+            let cleared = try await tenant.changes(by: .test).updateAgent(agent, description: .some(nil), currentVersionID: nil)
             #expect(cleared?.description == nil)
             #expect(cleared?.currentVersionID == first.versionID)
             #expect(try await tenant.version(second.versionID, of: other) == nil)

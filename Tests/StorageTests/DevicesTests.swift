@@ -9,7 +9,7 @@ import Testing
 struct DevicesTests {
     private func makeDevice(_ environment: TestEnvironment, _ scope: TenantScope, key: String) async throws -> DeviceRecord {
         try #require(
-            try await environment.database.tenant(scope).insertDevice(
+            try await environment.database.tenant(scope).changes(by: .test).insertDevice(
                 .generate(),
                 NewDevice(
                     deviceKey: key, publicKey: Array(repeating: 7, count: 32), displayName: nil, platform: nil, labels: ["zone": "lab"],
@@ -44,7 +44,7 @@ struct DevicesTests {
         let scope = try await environment.makeTenant()
         let device = try await makeDevice(environment, scope, key: "gone")
         let tenant = environment.database.tenant(scope)
-        #expect(try await tenant.revokeDevice(device.deviceID))
+        #expect(try await tenant.changes(by: .test).revokeDevice(device.deviceID))
         let opened = try await tenant.openSession(
             .generate(), device: device.deviceID, replica: .generate(), remoteAddress: nil, capabilities: .none)
         #expect(opened == nil)

@@ -2,6 +2,7 @@ import Domain
 import JSON
 import Postgres
 import Storage
+import TestSupport
 import Testing
 
 /// Row-level security, seen from the application's own role: the wall that stands when a statement forgets its tenant.
@@ -18,7 +19,7 @@ struct IsolationTests {
             deviceKey: "d", publicKey: [UInt8](repeating: 7, count: 32), displayName: nil, platform: nil, labels: [:], allowedTools: nil,
             capabilities: .none, status: .active)
         let id = DeviceID.generate()
-        #expect(try await run.tenant.insertDevice(id, device) != nil)
+        #expect(try await run.tenant.changes(by: .test).insertDevice(id, device) != nil)
         #expect(
             try await run.tenant.openSession(
                 .generate(), device: id, replica: .generate(), remoteAddress: nil, capabilities: .none) == [])
@@ -113,7 +114,7 @@ struct IsolationTests {
             #expect(try await other.agent(run.agent.agentID) == nil)
             #expect(try await other.version(run.claimed.versionID) == nil)
             #expect(try await other.runs(RunFilter(), limit: 10, after: nil).isEmpty)
-            #expect(try await !other.deleteAgent(run.agent.agentID))
+            #expect(try await !other.changes(by: .test).deleteAgent(run.agent.agentID))
             let cancel = try #require(RunMachine.requestCancel(try await run.fold(), reason: nil))
             let answer = try await other.transition(cancel, of: run.runID, after: try await run.fold().lastSeq, claim: nil, at: .now())
             #expect(answer.verdict == .notFound)

@@ -111,11 +111,11 @@ struct StorageDatabase: Sendable {
 
     func makeAgent(_ scope: TenantScope, name: String = "tester") async throws -> AgentRecord {
         let tenant = database.tenant(scope)
-        guard let agent = try await tenant.insertAgent(.generate(), name: name, description: nil) else {
+        guard let agent = try await tenant.changes(by: .test).insertAgent(.generate(), name: name, description: nil) else {
             throw MissingFixture(description: "agent \(name) exists")
         }
         let hash = try AgentConfig.hash(of: Self.config.document().root)
-        _ = try await tenant.publish(agent.agentID, version: nil, config: Self.config, configHash: hash, metadata: nil)
+        _ = try await tenant.changes(by: .test).publish(agent.agentID, version: nil, config: Self.config, configHash: hash, metadata: nil)
         guard let current = try await tenant.agent(agent.agentID) else { throw MissingFixture(description: "no agent") }
         return current
     }

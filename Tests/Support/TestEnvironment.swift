@@ -121,12 +121,12 @@ public final class TestEnvironment: Sendable {
     public func makeAgent(_ scope: TenantScope, name: String = "tester", config: RawJSON) async throws -> (AgentRecord, AgentVersionRecord)
     {
         let tenant = database.tenant(scope)
-        guard try await tenant.insertAgent(.generate(), name: name, description: nil) != nil,
+        guard try await tenant.changes(by: .test).insertAgent(.generate(), name: name, description: nil) != nil,
             let agent = try await tenant.agent(named: name)
         else { throw Missing(description: "agent \(name) exists") }
         let hash = try AgentConfig.hash(of: try config.document().root)
         guard
-            case .created(let version) = try await tenant.publish(
+            case .created(let version) = try await tenant.changes(by: .test).publish(
                 agent.agentID, version: nil, config: config, configHash: hash, metadata: nil),
             let current = try await tenant.agent(agent.agentID)
         else { throw Missing(description: "no version was made") }

@@ -17,18 +17,38 @@ public struct Principal: Sendable {
     public let scope: TenantScope
     public let scopes: Set<Scope>
     public let isAdmin: Bool
+    /// Of the secret that was shown: a rotated key's older one ends with its overlap.
     public let expiresAt: Timestamp?
+    /// The key's, when it was verified: another one says that the key has changed since.
+    public let generation: Int32
 
-    package init(keyID: APIKeyID, scope: TenantScope, scopes: Set<Scope>, isAdmin: Bool, expiresAt: Timestamp?) {
+    package init(
+        keyID: APIKeyID, scope: TenantScope, scopes: Set<Scope>, isAdmin: Bool, expiresAt: Timestamp?, generation: Int32 = 1
+    ) {
         self.keyID = keyID
         self.scope = scope
         self.scopes = scopes
         self.isAdmin = isAdmin
         self.expiresAt = expiresAt
+        self.generation = generation
     }
 
-    /// 403 naming the scope when this principal lacks it.
+    /// 403 naming the scope when this principal lacks it. Keys of admins are for `/api/admin` alone, whatever they hold.
     public func require(_ scope: Scope) throws(GatewayError) {
-        guard scopes.contains(scope) else { throw .missingScope(scope) }
+        guard !isAdmin, scopes.contains(scope) else { throw .missingScope(scope) }
+    }
+
+    /// 403 for everybody but the platform's admins.
+    public func requireAdmin() throws(GatewayError) {
+        guard isAdmin else { throw .adminRequired }
+    }
+
+    /// Nobody hands out more than he has: neither scopes, nor time. An admin holds no scopes, and gives tenants theirs.
+    public func requireToHold(_ scopes: Set<Scope>, until expiry: Timestamp?) throws(GatewayError) {
+        guard !isAdmin else { return }
+        let beyond = scopes.subtracting(self.scopes)
+        guard beyond.isEmpty else { throw .scopesBeyondIssuer(beyond) }
+        guard let expiresAt else { return }
+        guard let expiry, expiry <= expiresAt else { throw .expiryBeyondIssuer(expiresAt) }
     }
 }

@@ -169,11 +169,18 @@ public enum RunMachine {
         return transition
     }
 
-    /// Gives a run back that this process cannot finish: another worker goes on with it.
-    public static func handBack(_ state: RunState) -> RunTransition? {
+    /// Why a run is given back, as `run.resumed` will say.
+    public enum HandBackReason: String, Sendable {
+        /// This process cannot finish it: another worker goes on with it.
+        case handedOver = "handed_over"
+        /// Its tenant was suspended: nobody goes on with it before the tenant is resumed.
+        case unsuspended
+    }
+
+    public static func handBack(_ state: RunState, _ reason: HandBackReason = .handedOver) -> RunTransition? {
         guard state.status == .running else { return nil }
         var transition = RunTransition(events: [statusEvent(.queued)], status: .queued)
-        transition.resumeReason = "handed_over"
+        transition.resumeReason = reason.rawValue
         return transition
     }
 

@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/agents`: an agent, with its first version when a config is given.
 struct CreateAgent: CreatingOperation {
+    static let audit = AuditRule.logs([.agentCreate, .agentVersionPublish])
     let gateway: Gateway
 
     struct Draft {
@@ -34,7 +35,8 @@ struct CreateAgent: CreatingOperation {
         _ draft: Draft, in tenant: TenantDatabase, _ context: AuthenticatedContext
     ) async throws -> (AgentRecord, AgentVersionRecord?) {
         try await gateway.agents.create(
-            in: tenant, name: draft.name, description: draft.description, config: draft.config, version: draft.version)
+            in: tenant, name: draft.name, description: draft.description, config: draft.config, version: draft.version,
+            by: context.author)
     }
 
     func answer(_ created: (AgentRecord, AgentVersionRecord?)) -> CreationAnswer {

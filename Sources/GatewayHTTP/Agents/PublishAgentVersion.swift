@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/agents/{agentId}/versions`: 201 with a new version, 200 with the one that has an equal config.
 struct PublishAgentVersion: CreatingOperation {
+    static let audit = AuditRule.logs([.agentVersionPublish])
     let gateway: Gateway
 
     struct Draft {
@@ -39,7 +40,7 @@ struct PublishAgentVersion: CreatingOperation {
     func create(_ draft: Draft, in tenant: TenantDatabase, _ context: AuthenticatedContext) async throws -> Created {
         let (version, isNew) = try await gateway.agents.publish(
             draft.agentID, in: tenant, config: draft.config, pointer: "/config", version: draft.version, configHash: draft.configHash,
-            metadata: draft.metadata)
+            metadata: draft.metadata, by: context.author)
         return Created(version: version, isNew: isNew)
     }
 

@@ -6,6 +6,7 @@ import Storage
 
 /// `PATCH /api/agents/{agentId}`: what is absent stays, a null description is cleared. The name is for life.
 struct UpdateAgent: Operation {
+    static let audit = AuditRule.logs([.agentUpdate])
     let gateway: Gateway
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
@@ -17,7 +18,7 @@ struct UpdateAgent: Operation {
             try Self.read(try await JSONBody.read(request))
         }
         let agent = try await gateway.agents.update(
-            context.scope, id, description: change.description, currentVersionID: change.currentVersionID)
+            context.scope, id, description: change.description, currentVersionID: change.currentVersionID, by: context.author)
         return Answer.object { writer in agent.write(to: &writer) }
     }
 

@@ -11,25 +11,46 @@ import Storage
 ///
 /// A POST that does not create is an `Operation`; a tidy test knows each of those, with its reason.
 protocol CreatingOperation: Sendable {
+    /// Whose request it is: a tenant's (`AuthenticatedContext`) or an admin's.
+    associatedtype Context: CreatorContext
     /// What is to be created, checked as far as that goes without the database.
     associatedtype Draft: Sendable
     associatedtype Created: Sendable
 
+    static var audit: AuditRule { get }
     init(gateway: Gateway)
 
     /// Throws 404 where the thing that the path names does not exist; asked before a body that is wrong is told to be so.
-    func requireParent(_ request: CreationRequest, _ context: AuthenticatedContext) async throws
+    func requireParent(_ request: CreationRequest, _ context: Context) async throws
     /// What is slow and writes nothing, such as hashing a secret, belongs here as well: no transaction is open yet.
-    func read(_ request: CreationRequest, _ context: AuthenticatedContext) async throws -> Draft
+    func read(_ request: CreationRequest, _ context: Context) async throws -> Draft
+    /// The tenant that will own what is created, and the key's record with it.
+    func home(of draft: Draft, _ context: Context) -> TenantScope
     /// May be one part of a larger transaction. A failure of this operation is thrown, so that nothing stays of it.
-    func create(_ draft: Draft, in tenant: TenantDatabase, _ context: AuthenticatedContext) async throws -> Created
+    func create(_ draft: Draft, in tenant: TenantDatabase, _ context: Context) async throws -> Created
     func answer(_ created: Created) -> CreationAnswer
     /// After the commit: who must hear of it.
     func committed(_ created: Created)
 }
 
+/// What carrying out a creation asks of whoever wants it.
+protocol CreatorContext: Sendable {
+    var principal: Principal { get }
+    var requestID: String { get }
+}
+
+extension AuthenticatedContext: CreatorContext {}
+
+extension AdminContext: CreatorContext {
+    var principal: Principal { admin.principal }
+}
+
+extension CreatingOperation where Context == AuthenticatedContext {
+    func home(of draft: Draft, _ context: Context) -> TenantScope { context.scope }
+}
+
 extension CreatingOperation {
-    func requireParent(_ request: CreationRequest, _ context: AuthenticatedContext) async throws {}
+    func requireParent(_ request: CreationRequest, _ context: Context) async throws {}
     func committed(_ created: Created) {}
 }
 

@@ -16,21 +16,22 @@ struct CreationRoute<Operation: CreatingOperation>: Sendable {
         creations = gateway.creations
     }
 
-    func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
+    func handle(_ request: Request, _ context: Operation.Context) async throws -> Response {
         let key = try Self.key(request)
         let (whole, draft) = try await read(request, context)
         let create: @Sendable (TenantDatabase) async throws -> (Operation.Created, CreationAnswer) = { [operation] tenant in
             let created = try await operation.create(draft, in: tenant, context)
             return (created, operation.answer(created))
         }
-        guard let key else { return respond(try await creations.plain(context.scope, create), context) }
+        let home = operation.home(of: draft, context)
+        guard let key else { return respond(try await creations.plain(home, create), context) }
         let once = IdempotentRequest(
             key, principalID: context.principal.keyID, operation: operationID, method: request.method.rawValue, path: request.uri.path,
             query: request.uri.query, contentType: request.headers[.contentType], body: whole.bytes)
-        return respond(try await creations.once(once, context.scope, create), context)
+        return respond(try await creations.once(once, home, create), context)
     }
 
-    private func read(_ request: Request, _ context: AuthenticatedContext) async throws -> (CreationRequest, Operation.Draft) {
+    private func read(_ request: Request, _ context: Operation.Context) async throws -> (CreationRequest, Operation.Draft) {
         let bodiless = CreationRequest(head: request.head, bytes: [])
         return try await afterExistence {
             try await operation.requireParent(bodiless, context)
@@ -40,7 +41,7 @@ struct CreationRoute<Operation: CreatingOperation>: Sendable {
         }
     }
 
-    private func respond(_ outcome: Creations.Outcome<Operation.Created>, _ context: AuthenticatedContext) -> Response {
+    private func respond(_ outcome: Creations.Outcome<Operation.Created>, _ context: Operation.Context) -> Response {
         switch outcome {
         case .created(let created, let answer):
             operation.committed(created)

@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/devices/enrollment-tokens`: the token is shown this once.
 struct CreateEnrollmentToken: CreatingOperation {
+    static let audit = AuditRule.logs([.enrollmentTokenCreate])
     let gateway: Gateway
 
     struct Draft {
@@ -30,7 +31,7 @@ struct CreateEnrollmentToken: CreatingOperation {
     func create(_ draft: Draft, in tenant: TenantDatabase, _ context: AuthenticatedContext) async throws -> EnrollmentTokenIssued {
         try await gateway.devices.createEnrollmentToken(
             in: tenant, labels: draft.labels, allowedTools: draft.allowedTools, autoApprove: draft.autoApprove,
-            deviceKey: draft.deviceKey, expiresSeconds: draft.expiresSeconds)
+            deviceKey: draft.deviceKey, expiresSeconds: draft.expiresSeconds, by: context.author)
     }
 
     func answer(_ issued: EnrollmentTokenIssued) -> CreationAnswer {

@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/devices/enroll`: public; the token is the credential and the signature proves the key. 201, or 200 when asked again.
 struct EnrollDevice: OpenOperation {
+    static let audit = AuditRule.logs([.deviceEnroll])
     let gateway: Gateway
 
     func handle(_ request: Request, _ context: OpenContext) async throws -> Response {
@@ -17,7 +18,8 @@ struct EnrollDevice: OpenOperation {
             deviceKey: try reader.deviceKey(), displayName: try reader.optionalDisplayName(), platform: try reader.optionalPlatform(),
             capabilities: try reader.optionalNode("capabilities"), signature: try reader.string("signature", maxBytes: 256))
         try reader.finish()
-        let (device, isNew) = try await gateway.devices.enroll(enrollment)
+        let (device, isNew) = try await gateway.devices.enroll(
+            enrollment, address: context.clientAddress?.description, requestID: context.requestID)
         return Answer.object(isNew ? .created : .ok) { writer in
             writer.field("deviceId", string: device.deviceID.description)
             writer.field("status", string: device.status.rawValue)

@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/devices`: a device by its public key, without a token; it is active at once.
 struct RegisterDevice: CreatingOperation {
+    static let audit = AuditRule.logs([.deviceRegister])
     let gateway: Gateway
 
     struct Draft {
@@ -30,7 +31,7 @@ struct RegisterDevice: CreatingOperation {
     func create(_ draft: Draft, in tenant: TenantDatabase, _ context: AuthenticatedContext) async throws -> DeviceRecord {
         try await gateway.devices.register(
             in: tenant, publicKey: draft.publicKey, deviceKey: draft.deviceKey, displayName: draft.displayName, platform: draft.platform,
-            labels: draft.labels)
+            labels: draft.labels, by: context.author)
     }
 
     func answer(_ device: DeviceRecord) -> CreationAnswer {

@@ -6,6 +6,7 @@ import Storage
 
 /// `PATCH /api/devices/{deviceId}`: what is absent stays; null clears displayName and allowedTools.
 struct UpdateDevice: Operation {
+    static let audit = AuditRule.logs([.deviceUpdate])
     let gateway: Gateway
 
     private struct Change {
@@ -34,7 +35,8 @@ struct UpdateDevice: Operation {
             try Change(try await JSONBody.read(request))
         }
         let device = try await gateway.devices.update(
-            context.scope, id, displayName: change.displayName, labels: change.labels, allowedTools: change.allowedTools)
+            context.scope, id, displayName: change.displayName, labels: change.labels, allowedTools: change.allowedTools,
+            by: context.author)
         return Answer.object { writer in device.write(to: &writer) }
     }
 }

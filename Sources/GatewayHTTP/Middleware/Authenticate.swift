@@ -16,14 +16,39 @@ struct Authenticate: Sendable {
         }
     }
 
-    let authenticator: Authenticator
-    let scope: Scope
+    /// That an admin's key was shown. Nobody else can make one, so an operation over all tenants cannot be mounted without.
+    struct AdminProof: ~Copyable {
+        let context: OpenContext
+        let identity: AdminIdentity
 
-    func callAsFunction(_ request: Request, _ context: OpenContext) async throws(GatewayError) -> AuthenticatedContext {
-        let principal = try await authenticator.authenticate(bearer: Self.bearer(request.headers[.authorization]))
-        context.tenant.note(principal.scope.tenantID)
+        fileprivate init(context: OpenContext, identity: AdminIdentity) {
+            self.context = context
+            self.identity = identity
+        }
+    }
+
+    let authenticator: Authenticator
+
+    func callAsFunction(
+        _ request: Request, _ context: OpenContext, scope: Scope
+    ) async throws(GatewayError) -> AuthenticatedContext {
+        let principal = try await principal(of: request, context)
         try principal.require(scope)
         return AuthenticatedContext(Proof(context: context, principal: principal))
+    }
+
+    func callAsFunction(adminOf request: Request, _ context: OpenContext) async throws(GatewayError) -> AdminContext {
+        let principal = try await principal(of: request, context)
+        let identity = try AdminIdentity(principal, author: context.author(.admin, principal.keyID.description))
+        return AdminContext(AdminProof(context: context, identity: identity))
+    }
+
+    private func principal(of request: Request, _ context: OpenContext) async throws(GatewayError) -> Principal {
+        let principal = try await authenticator.authenticate(bearer: Self.bearer(request.headers[.authorization])) {
+            context.clientAddress
+        }
+        context.tenant.note(principal.scope.tenantID)
+        return principal
     }
 
     /// RFC 6750 §2.1; the scheme's case does not matter (RFC 9110 §11.1).

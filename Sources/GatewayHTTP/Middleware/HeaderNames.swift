@@ -6,6 +6,7 @@ extension HTTPField.Name {
     static func known(_ name: String) -> HTTPField.Name { HTTPField.Name(name) ?? .init("X-Unnamed") ?? .range }
 
     static let xRequestID = known("X-Request-Id")
+    static let xForwardedFor = known("X-Forwarded-For")
     static let traceparent = known("traceparent")
     static let xContentTypeOptions = known("X-Content-Type-Options")
     static let secWebSocketVersion = known("Sec-WebSocket-Version")

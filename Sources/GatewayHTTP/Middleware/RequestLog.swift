@@ -13,10 +13,12 @@ struct RequestLog: RouterMiddleware {
 
     private let answered: [MetricCounter]
     private let logger: Logger
+    private let proxies: TrustedProxies
     private let ids = RequestIDs()
 
-    init(metrics: MetricsRegistry, logger: Logger) {
+    init(metrics: MetricsRegistry, proxies: TrustedProxies, logger: Logger) {
         self.logger = logger
+        self.proxies = proxies
         answered = ["1xx", "2xx", "3xx", "4xx", "5xx"].map {
             metrics.counter("hsafa_http_requests_total", help: "Requests answered, by class of status.", labels: [("status", $0)])
         }
@@ -28,6 +30,10 @@ struct RequestLog: RouterMiddleware {
         var context = context
         context.requestID = request.headers[.xRequestID].flatMap { Self.isSane($0) ? $0 : nil } ?? ids.next()
         context.traceparent = request.headers[.traceparent].flatMap { $0.utf8.count <= 128 ? $0 : nil }
+        if !proxies.isEmpty {
+            context.proxies = proxies
+            context.forwardedFor = Self.forwardedFor(request)
+        }
         let isLogged = logger.logLevel <= .info
         let start = isLogged ? ContinuousClock.now : nil
         var response: Response
@@ -73,10 +79,23 @@ struct RequestLog: RouterMiddleware {
             "method": .string(request.method.rawValue), "route": .string(context.endpointPath ?? "none"),
             "status": .stringConvertible(status), "ms": .stringConvertible(milliseconds), "requestId": .string(context.requestID),
         ]
+        if let address = context.clientAddress { metadata["address"] = .string(address.description) }
         if let tenant = context.tenant.tenantID { metadata["tenant"] = .string(tenant.description) }
         if let traceparent = context.traceparent { metadata["traceparent"] = .string(traceparent) }
         if let ended { metadata["stream"] = .string(ended) }
         logger.info("request", metadata: metadata)
+    }
+
+    /// The fields nearest to the gateway, within a bound: what is left of them the client may have written.
+    private static func forwardedFor(_ request: Request) -> [String] {
+        var bytes = 0
+        var values: [String] = []
+        for value in request.headers[values: .xForwardedFor].reversed() {
+            bytes += value.utf8.count
+            guard bytes <= Limits.maxForwardedForBytes else { break }
+            values.append(value)
+        }
+        return values.reversed()
     }
 
     /// `[A-Za-z0-9._-]{1,128}`: what may be repeated in a header and in a log.

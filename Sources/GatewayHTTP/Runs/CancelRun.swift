@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/runs/{runId}/cancel` {reason?}: asking again, or asking a finished run, answers with the run as it is.
 struct CancelRun: Operation {
+    static let audit = AuditRule.logs([.runCancel])
     let gateway: Gateway
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
@@ -20,7 +21,7 @@ struct CancelRun: Operation {
             try reader.finish()
             return reason
         }
-        let run = try await gateway.runs.cancel(context.scope, id, reason: reason)
+        let run = try await gateway.runs.cancel(context.scope, id, reason: reason, by: context.author)
         return Answer.object { writer in run.write(to: &writer) }
     }
 }

@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/runs`: writes the run and answers; a worker takes it from there.
 struct CreateRun: CreatingOperation {
+    static let audit = AuditRule.omitted(because: "a run is a log of its own")
     let gateway: Gateway
 
     func read(_ request: CreationRequest, _ context: AuthenticatedContext) throws -> NewRun {

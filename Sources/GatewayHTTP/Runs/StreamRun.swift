@@ -22,7 +22,7 @@ struct StreamRun: Operation {
         let sink = FeedSink(channel: context.channel) { channel, bytes in
             channel.writeAndFlush(HTTPResponsePart.body(bytes), promise: nil)
         }
-        let feeds = gateway.feeds
+        let (feeds, holds, principal, channel) = (gateway.feeds, gateway.keyHolds, context.principal, context.channel)
         // A cursor ahead of a live run waits there: what it has not seen yet begins after it.
         let lastSeq = max(bounds.last, 0)
         return Response(
@@ -31,7 +31,10 @@ struct StreamRun: Operation {
                 // Sent at once, so that the response's head has gone before live events are written beside this writer.
                 try await writer.write(Self.preamble)
                 do {
-                    _ = try await feeds.follow(scope, id, after: cursor, lastSeq: lastSeq, sink: sink) { try await writer.write($0) }
+                    // A stream ends with its key, also one whose client takes nothing: hence the connection, not the writer.
+                    _ = try await holds.withHold(principal, end: { channel.close(promise: nil) }) {
+                        try await feeds.follow(scope, id, after: cursor, lastSeq: lastSeq, sink: sink) { try await writer.write($0) }
+                    }
                 } catch {
                     // The client resumes from its last id; an error could not be told inside the stream anyway.
                     context.logger.info("stream cut", metadata: ["run": "\(id)", "cause": "\(error)"])

@@ -6,6 +6,7 @@ import Storage
 
 /// `POST /api/runs/{runId}/tool-results` {callId, result | error}: 200 `{applied}`; false where an earlier outcome stands.
 struct SubmitToolResult: Operation {
+    static let audit = AuditRule.omitted(because: "the run's log has the result and its source")
     let gateway: Gateway
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {

@@ -16,26 +16,26 @@ public struct AgentService: Sendable {
 
     /// With a config, the first version is published as well, or neither is written. 409 `agent_exists` when the name is taken.
     public func create(
-        in tenant: TenantDatabase, name: String, description: String?, config: JSONNode?, version: String?
+        in tenant: TenantDatabase, name: String, description: String?, config: JSONNode?, version: String?, by author: ChangeAuthor
     ) async throws -> (AgentRecord, AgentVersionRecord?) {
         guard Names.isValid(name) else { throw GatewayError.invalidBody(JSONViolation(pointer: "/name", message: Names.rule)) }
         let id = AgentID.generate()
-        guard let config else { return (try await insert(id, name: name, description: description, in: tenant), nil) }
+        guard let config else { return (try await insert(id, name: name, description: description, in: tenant, by: author), nil) }
         // Checked before a transaction is opened for it.
         _ = try checked(tenant.scope, config: config, pointer: "/config", agentName: name, configHash: nil)
         return try await tenant.inTransaction { tenant in
-            _ = try await insert(id, name: name, description: description, in: tenant)
+            _ = try await insert(id, name: name, description: description, in: tenant, by: author)
             let (published, _) = try await publish(
-                id, in: tenant, config: config, pointer: "/config", version: version, configHash: nil, metadata: nil)
+                id, in: tenant, config: config, pointer: "/config", version: version, configHash: nil, metadata: nil, by: author)
             guard let agent = try await tenant.agent(id) else { throw GatewayError.notFound("agent") }
             return (agent, published)
         }
     }
 
     private func insert(
-        _ id: AgentID, name: String, description: String?, in tenant: TenantDatabase
+        _ id: AgentID, name: String, description: String?, in tenant: TenantDatabase, by author: ChangeAuthor
     ) async throws -> AgentRecord {
-        guard let agent = try await tenant.insertAgent(id, name: name, description: description) else {
+        guard let agent = try await tenant.changes(by: author).insertAgent(id, name: name, description: description) else {
             throw GatewayError.conflict("agent_exists", "An agent named \(name) exists; publish a new version of it instead.")
         }
         return agent
@@ -53,30 +53,30 @@ public struct AgentService: Sendable {
 
     /// `description`: nil leaves it, `.some(nil)` clears it.
     public func update(
-        _ scope: TenantScope, _ id: AgentID, description: String??, currentVersionID: AgentVersionID?
+        _ scope: TenantScope, _ id: AgentID, description: String??, currentVersionID: AgentVersionID?, by author: ChangeAuthor
     ) async throws -> AgentRecord {
-        if let agent = try await database.tenant(scope).updateAgent(id, description: description, currentVersionID: currentVersionID) {
-            return agent
-        }
+        let changed = try await database.tenant(scope).changes(by: author).updateAgent(
+            id, description: description, currentVersionID: currentVersionID)
+        if let changed { return changed }
         _ = try await get(scope, id)
         throw GatewayError.invalidBody(JSONViolation(pointer: "/currentVersionId", message: "must be the id of a version of this agent"))
     }
 
-    public func delete(_ scope: TenantScope, _ id: AgentID) async throws {
-        guard try await database.tenant(scope).deleteAgent(id) else { throw GatewayError.notFound("agent") }
+    public func delete(_ scope: TenantScope, _ id: AgentID, by author: ChangeAuthor) async throws {
+        guard try await database.tenant(scope).changes(by: author).deleteAgent(id) else { throw GatewayError.notFound("agent") }
     }
 
     /// An equal config gives the version that exists, and makes it current again.
     public func publish(
         _ id: AgentID, in tenant: TenantDatabase, config: JSONNode, pointer: String, version: String?, configHash: String?,
-        metadata: RawJSON?
+        metadata: RawJSON?, by author: ChangeAuthor
     ) async throws -> (AgentVersionRecord, created: Bool) {
         guard let agent = try await tenant.agent(id) else { throw GatewayError.notFound("agent") }
         let hash = try checked(tenant.scope, config: config, pointer: pointer, agentName: agent.name, configHash: configHash)
         if let version, !Names.isValid(version) {
             throw GatewayError.invalidBody(JSONViolation(pointer: "/version", message: Names.rule))
         }
-        let outcome = try await tenant.publish(
+        let outcome = try await tenant.changes(by: author).publish(
             id, version: version, config: config.rawJSON, configHash: hash, metadata: metadata)
         switch outcome {
         case .created(let record): return (record, true)

@@ -180,6 +180,13 @@ public final class DeviceHub: Sendable {
         registry.session(of: device)?.refuse("revoked", "This device was revoked.", retryable: false, closing: .revoked)
     }
 
+    /// Closes the sockets of these tenants' devices.
+    func suspend(_ tenants: Set<TenantID>) {
+        for session in registry.all where session.identity.map({ tenants.contains($0.scope.tenantID) }) ?? false {
+            session.refuseSuspended()
+        }
+    }
+
     func enqueue(_ job: Job) { jobFeed.yield(job) }
 
     // MARK: Life

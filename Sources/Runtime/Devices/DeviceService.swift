@@ -58,23 +58,26 @@ public struct DeviceService: Sendable {
     /// A device whose key somebody with `devices:write` vouches for: active at once, no token. `publicKey` is base64url.
     public func register(
         in tenant: TenantDatabase, publicKey: String, deviceKey: String, displayName: String?, platform: String?,
-        labels: [String: String]
+        labels: [String: String], by author: ChangeAuthor
     ) async throws -> DeviceRecord {
         let new = NewDevice(
             deviceKey: try DeviceFields.deviceKey(deviceKey), publicKey: try DeviceFields.publicKey(publicKey),
             displayName: try DeviceFields.text(displayName, "displayName"), platform: try DeviceFields.text(platform, "platform"),
             labels: labels, allowedTools: nil, capabilities: .none, status: .active)
-        guard let device = try await tenant.insertDevice(.generate(), new) else { throw DeviceFields.keyTaken(deviceKey) }
+        guard let device = try await tenant.changes(by: author).insertDevice(.generate(), new) else {
+            throw DeviceFields.keyTaken(deviceKey)
+        }
         return device
     }
 
     /// Absent leaves as it is; `.some(nil)` clears. What waited for a device like this one may go now.
     public func update(
-        _ scope: TenantScope, _ id: DeviceID, displayName: String??, labels: [String: String]?, allowedTools: [String]??
+        _ scope: TenantScope, _ id: DeviceID, displayName: String??, labels: [String: String]?, allowedTools: [String]??,
+        by author: ChangeAuthor
     ) async throws -> DeviceRecord {
         if let displayName { _ = try DeviceFields.text(displayName, "displayName") }
         if let allowedTools { try DeviceFields.checkGlobs(allowedTools) }
-        let device = try await database.tenant(scope).updateDevice(
+        let device = try await database.tenant(scope).changes(by: author).updateDevice(
             id, displayName: displayName, labels: labels, allowedTools: allowedTools, onlineSeconds: onlineSeconds)
         guard let device else { throw GatewayError.notFound("device") }
         if device.isOnline { hub.enqueue(.waiting(scope, id)) }
@@ -82,8 +85,8 @@ public struct DeviceService: Sendable {
     }
 
     /// Idempotent for an active device; a revoked one stays revoked (409).
-    public func approve(_ scope: TenantScope, _ id: DeviceID) async throws -> DeviceRecord {
-        let wasPending = try await database.tenant(scope).approveDevice(id)
+    public func approve(_ scope: TenantScope, _ id: DeviceID, by author: ChangeAuthor) async throws -> DeviceRecord {
+        let wasPending = try await database.tenant(scope).changes(by: author).approveDevice(id)
         let device = try await get(scope, id)
         guard wasPending || device.status == .active else {
             throw GatewayError.conflict("device_revoked", "This device was revoked; enrol it again with a new token.")
@@ -92,9 +95,9 @@ public struct DeviceService: Sendable {
     }
 
     /// At once and for good: its socket is closed, and what it was asked and has not answered fails. Idempotent.
-    public func revoke(_ scope: TenantScope, _ id: DeviceID) async throws {
+    public func revoke(_ scope: TenantScope, _ id: DeviceID, by author: ChangeAuthor) async throws {
         let tenant = database.tenant(scope)
-        guard try await tenant.revokeDevice(id) else { throw GatewayError.notFound("device") }
+        guard try await tenant.changes(by: author).revokeDevice(id) else { throw GatewayError.notFound("device") }
         hub.revoked(id)
         DeviceNotice.check.publish(to: id, over: redis)
         let outcome = ToolOutcome.failed(

@@ -33,7 +33,7 @@ public struct EnrollmentRequest: Sendable {
 extension DeviceService {
     public func createEnrollmentToken(
         in tenant: TenantDatabase, labels: [String: String], allowedTools: [String]?, autoApprove: Bool, deviceKey: String?,
-        expiresSeconds: Int?
+        expiresSeconds: Int?, by author: ChangeAuthor
     ) async throws -> EnrollmentTokenIssued {
         let seconds = expiresSeconds ?? Limits.defaultEnrollmentSeconds
         guard (1...Limits.maxEnrollmentSeconds).contains(seconds) else {
@@ -42,7 +42,7 @@ extension DeviceService {
         try DeviceFields.checkGlobs(allowedTools)
         if let deviceKey { _ = try DeviceFields.deviceKey(deviceKey) }
         let token = CredentialToken.generate(.enrollment)
-        let expiresAt = try await tenant.insertEnrollmentToken(
+        let expiresAt = try await tenant.changes(by: author).insertEnrollmentToken(
             .generate(), publicID: token.id, secretHash: SHA256.hash(token.text.utf8),
             grant: EnrollmentGrant(labels: labels, allowedTools: allowedTools, isAutoApproved: autoApprove, deviceKey: deviceKey),
             expiresSeconds: seconds)
@@ -51,7 +51,12 @@ extension DeviceService {
 
     /// Public: the token is the credential, and a token is spent by its first success. 401 for a wrong token or proof, 403 for
     /// another device's token or a suspended tenant, 409 when token or device key are taken, 410 when the token has expired.
-    public func enroll(_ request: EnrollmentRequest) async throws -> (DeviceRecord, created: Bool) {
+    ///
+    /// - Parameters:
+    ///   - address: the device's, for the audit log.
+    public func enroll(
+        _ request: EnrollmentRequest, address: String? = nil, requestID: String? = nil
+    ) async throws -> (DeviceRecord, created: Bool) {
         guard let token = CredentialToken(request.token, kind: .enrollment),
             let record = try await database.enrollmentToken(publicID: token.id),
             constantTimeEquals(record.secretHash, SHA256.hash(token.text.utf8))
@@ -59,9 +64,7 @@ extension DeviceService {
             throw GatewayError(
                 status: 401, code: "invalid_token", detail: "This is no enrolment token of this gateway; ask for a new one.")
         }
-        guard !record.isTenantSuspended else {
-            throw GatewayError(status: 403, code: "tenant_suspended", detail: "This tenant is suspended; ask the operator.")
-        }
+        guard !record.isTenantSuspended else { throw GatewayError.tenantSuspended }
         let publicKey = try DeviceFields.publicKey(request.publicKey)
         let deviceKey = try DeviceFields.deviceKey(request.deviceKey)
         let capabilities: DeviceCapabilities
@@ -72,7 +75,9 @@ extension DeviceService {
             publicKey: publicKey, deviceKey: deviceKey, displayName: try DeviceFields.text(request.displayName, "displayName"),
             platform: try DeviceFields.text(request.platform, "platform"), capabilities: capabilities)
         try verify(request, token, publicKey)
-        let answer = try await database.tenant(record.scope).enroll(
+        let author = ChangeAuthor(
+            kind: .enrollmentToken, id: record.tokenID.description, address: address, requestID: requestID)
+        let answer = try await database.tenant(record.scope).changes(by: author).enroll(
             .generate(), token: record.tokenID, claim, onlineSeconds: onlineSeconds)
         return try Self.answer(answer, deviceKey: deviceKey)
     }

@@ -69,6 +69,7 @@ struct RunPerformer: Sendable {
                 if case .end(let transition) = RunMachine.next(state, maxSteps: .max) { transition } else { nil }
             }
         case .handOver: await end(writer) { RunMachine.handBack($0) }
+        case .suspended: await end(writer) { RunMachine.handBack($0, .unsuspended) }
         case .deadlineExceeded:
             await end(writer) { RunMachine.failed($0, code: "deadline_exceeded", message: "The run did not end before its deadline.") }
         }

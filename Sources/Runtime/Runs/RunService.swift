@@ -155,9 +155,10 @@ public final class RunService: Sendable {
     // MARK: Change
 
     /// Idempotent: a finished run is returned as it is.
-    public func cancel(_ scope: TenantScope, _ id: RunID, reason: String?) async throws -> RunRecord {
+    public func cancel(_ scope: TenantScope, _ id: RunID, reason: String?, by author: ChangeAuthor) async throws -> RunRecord {
         _ = try await get(scope, id)
-        let decision = try await decide(scope, id) { RunMachine.requestCancel($0, reason: reason) }
+        let audit = (author, AuditEntry(.runCancel, id) { writer in writer.field("reason", stringIfPresent: reason) })
+        let decision = try await decide(scope, id, audit: audit) { RunMachine.requestCancel($0, reason: reason) }
         if decision.answer == .applied, decision.state.status == .canceled { callsEnded(scope, decision.state.calls) }
         return try await get(scope, id)
     }
@@ -179,9 +180,11 @@ public final class RunService: Sendable {
                 && call.finishedAt == nil
     }
 
-    /// The loop of every decision from outside: fold the log, decide, write, publish; when someone else wrote first, again.
+    /// The loop of every decision from outside: fold the log, decide, write, publish; when someone else wrote first, again. What a
+    /// person decided is in the audit log as well.
     public func decide(
-        _ scope: TenantScope, _ id: RunID, _ decide: @Sendable (RunState) throws -> RunTransition?
+        _ scope: TenantScope, _ id: RunID, audit: (author: ChangeAuthor, entry: AuditEntry)? = nil,
+        _ decide: @Sendable (RunState) throws -> RunTransition?
     ) async throws -> Decision {
         let tenant = database.tenant(scope)
         var state = RunState()
@@ -191,7 +194,14 @@ public final class RunService: Sendable {
             guard let transition = try decide(state) else { return Decision(answer: .nothingToDo, state: state, leaseOwner: nil) }
             let now = Timestamp.now()
             let answer: TransitionAnswer
-            do { answer = try await tenant.transition(transition, of: id, after: state.lastSeq, claim: nil, at: now) } catch {
+            do {
+                if let audit {
+                    answer = try await tenant.changes(by: audit.author).transition(
+                        transition, of: id, after: state.lastSeq, at: now, audit.entry)
+                } else {
+                    answer = try await tenant.transition(transition, of: id, after: state.lastSeq, claim: nil, at: now)
+                }
+            } catch {
                 // Deciding again is safe: what went in after all is found in the log.
                 if error.isWorthAnotherTry { continue }
                 throw error

@@ -146,9 +146,15 @@ final class RunWorkers: Sendable {
                 continue
             }
             state.withLock { $0.leaseDeadlines[writer.claimed.runID] = at + .seconds(leaseSeconds) }
-            if renewal.isTenantSuspended { writer.interrupt(.handOver) }
+            if renewal.isTenantSuspended { writer.interrupt(.suspended) }
             writer.noticed(lastSeq: renewal.lastSeq)
         }
+    }
+
+    /// Hands back what this process works on for these tenants. Asked again with every look at what changed, so a run that was being
+    /// claimed meanwhile is found by the next one.
+    func suspend(_ tenants: Set<TenantID>) {
+        for writer in active.all where tenants.contains(writer.claimed.scope.tenantID) { writer.interrupt(.suspended) }
     }
 
     /// A worker that could not renew stops before its lease ends, so that it never writes beside another.

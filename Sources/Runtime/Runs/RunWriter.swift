@@ -11,8 +11,10 @@ enum RunInterruption: Error, Sendable, Equatable {
     case fenced
     /// Someone asked for the run's end.
     case cancelRequested
-    /// This process is going away, or the tenant was suspended: hand the run back.
+    /// This process is going away: hand the run back.
     case handOver
+    /// The tenant was suspended: hand the run back, until the tenant is resumed.
+    case suspended
     /// The run's own deadline is over.
     case deadlineExceeded
 }

@@ -17,6 +17,18 @@ public struct TransitionAnswer: Sendable {
     public let leaseOwner: ReplicaID?
 }
 
+extension TenantChanges {
+    /// A transition that somebody asked for, in the audit log if it was applied.
+    public func transition(
+        _ transition: RunTransition, of run: RunID, after: Int64, at time: Timestamp, _ entry: AuditEntry
+    ) async throws(PostgresError) -> TransitionAnswer {
+        let change = database.transitionStatement(transition, of: run, after: after, claim: nil, at: time)
+        let parts = SQL(unsafeSQL: "change AS (\(change.text))", parameters: change.parameters)
+        let statement = statement(entry, with: parts, where: "answer = 'applied'")
+        return try TenantDatabase.answer(try await database.query(statement, lane: .alone))
+    }
+}
+
 extension TenantDatabase {
     /// Appends events that change nothing but the log, after `after`. nil is a conflict: someone else has written; read and decide again.
     public func append(
@@ -33,10 +45,19 @@ extension TenantDatabase {
     public func transition(
         _ transition: RunTransition, of run: RunID, after: Int64, claim: Int32?, at time: Timestamp
     ) async throws(PostgresError) -> TransitionAnswer {
+        try Self.answer(try await query(transitionStatement(transition, of: run, after: after, claim: claim, at: time), lane: .alone))
+    }
+
+    static func answer(_ rows: PostgresRows) throws(PostgresError) -> TransitionAnswer {
+        guard let row = rows.first else { throw PostgresError(.decoding, "transition_run gave no row") }
+        return TransitionAnswer(
+            verdict: try row.decodeCase(0), lastSeq: try row.decode(1, as: Int64?.self) ?? 0, leaseOwner: try row.decode(2))
+    }
+
+    func transitionStatement(_ transition: RunTransition, of run: RunID, after: Int64, claim: Int32?, at time: Timestamp) -> SQL {
         let calls = transition.newCalls
         let outcomes = transition.outcomes
-        let rows = try await query(
-            """
+        return """
             SELECT answer, last_seq, lease_owner FROM hsafa.transition_run(
                 \(tenantID), \(run), \(after), \(claim), \(transition.events.map(\.type.rawValue)), \(transition.events.map(\.data.string)),
                 \(time), \(transition.status?.rawValue), \(transition.resumeReason), \((transition.usage?.inputTokens).map(Int64.init)),
@@ -46,10 +67,7 @@ extension TenantDatabase {
                 \(outcomes.map(\.callID)), \(outcomes.map(\.outcome.status.rawValue)), \(outcomes.map(\.outcome.source.rawValue)),
                 \(outcomes.map { $0.outcome.result?.string }), \(outcomes.map { $0.outcome.error?.json.string }),
                 \(transition.dispatches.map(\.callID)), \(transition.dispatches.map(\.deviceID)))
-            """, lane: .alone)
-        guard let row = rows.first else { throw PostgresError(.decoding, "transition_run gave no row") }
-        return TransitionAnswer(
-            verdict: try row.decodeCase(0), lastSeq: try row.decode(1, as: Int64?.self) ?? 0, leaseOwner: try row.decode(2))
+            """
     }
 
     /// The fold of a run's log, deltas left out but counted; nil when there is no such run.

@@ -124,6 +124,13 @@ public struct Wakeups: Sendable {
 
     public func runReady() { redis.post([RedisCommand("PUBLISH", RedisKeys.runsReady, "1")]) }
 
+    /// The answer, for a process that ends after it; throws where Redis is away.
+    public func keysChangedNow() async throws {
+        _ = try await redis.send(RedisCommand("PUBLISH", RedisKeys.keysChanged, "1"))
+    }
+
+    public func keysChanged() { redis.post([RedisCommand("PUBLISH", RedisKeys.keysChanged, "1")]) }
+
     /// Tells the worker that holds a run that someone wrote to its log.
     public func runWritten(_ run: RunID, worker: ReplicaID) {
         redis.post([RedisCommand("PUBLISH", RedisKeys.workerNotify(worker), run.description)])

@@ -102,13 +102,13 @@ struct DeviceAnswerTests {
                 let (run, calls) = try await far.waitingRun(scope, tools: ["echo"], selector: lab)
                 far.hub.callsCommitted(scope, runID: run, calls: calls)
                 _ = try await socket.next("tool.call.request")
-                try await near.devices.revoke(scope, device.id)
+                try await near.devices.revoke(scope, device.id, by: .test)
                 #expect(try await socket.closing() == .init(code: 4403, reason: "revoked"))
                 let record = try await far.call(scope, calls[0].callID)
                 #expect(record.status == .failed)
                 #expect(record.error?.string.contains("device_revoked") == true)
-                try await near.devices.revoke(scope, device.id)
-                await #expect { try await near.devices.revoke(scope, .generate()) } throws: { ($0 as? GatewayError)?.status == 404 }
+                try await near.devices.revoke(scope, device.id, by: .test)
+                await #expect { try await near.devices.revoke(scope, .generate(), by: .test) } throws: { ($0 as? GatewayError)?.status == 404 }
             }
         }
     }

@@ -159,7 +159,7 @@ struct DeviceCallTests {
                     let (run, calls) = try await near.waitingRun(scope, tools: ["echo"], selector: lab)
                     near.hub.callsCommitted(scope, runID: run, calls: calls)
                     _ = try await socket.next("tool.call.request")
-                    _ = try await near.runs.cancel(scope, run, reason: "enough")
+                    _ = try await near.runs.cancel(scope, run, reason: "enough", by: .test)
                     #expect(try await socket.next("tool.call.cancel")["callId"]?.string == calls[0].callID.description)
                     socket.answer(calls[0].callID)
                     #expect(try await !socket.acknowledgement())
@@ -197,7 +197,7 @@ struct DeviceCallTests {
         let replica = try DeviceReplica(environment)
         let device = try await replica.makeDevice(scope, tools: ["echo", "print"])
         let foreign = try await replica.makeDevice(stranger, tools: ["echo", "print"])
-        _ = try await replica.devices.update(scope, device.id, displayName: nil, labels: nil, allowedTools: ["ec*"])
+        _ = try await replica.devices.update(scope, device.id, displayName: nil, labels: nil, allowedTools: ["ec*"], by: .test)
         try await replica.living {
             try await replica.connected(foreign) { (other: TestSocket) async throws in
                 try await replica.connected(device) { (socket: TestSocket) async throws in

@@ -85,11 +85,11 @@ struct DeviceConnectionTests {
         let (pending, record) = try await EnrollmentTests.enrolled(replica, scope, autoApprove: false)
         #expect(record.status == .pending)
         #expect(try await refused(replica) { try pending.registration($0) }.hasPrefix("4401 device_pending true"))
-        #expect(try await replica.devices.approve(scope, pending.id).status == .active)
+        #expect(try await replica.devices.approve(scope, pending.id, by: .test).status == .active)
         try await replica.connected(pending) { (_: TestSocket) async throws in }
-        try await replica.devices.revoke(scope, pending.id)
+        try await replica.devices.revoke(scope, pending.id, by: .test)
         #expect(try await refused(replica) { try pending.registration($0) }.hasPrefix("4403 revoked false"))
-        await #expect { try await replica.devices.approve(scope, pending.id) } throws: { ($0 as? GatewayError)?.status == 409 }
+        await #expect { try await replica.devices.approve(scope, pending.id, by: .test) } throws: { ($0 as? GatewayError)?.status == 409 }
     }
 
     @Test("The second socket of a device takes over from the first, here and on another replica")

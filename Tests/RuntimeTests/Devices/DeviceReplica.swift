@@ -117,8 +117,7 @@ struct DeviceReplica: Sendable {
         let key = try Ed25519.PrivateKey()
         let record = try await devices.register(
             in: environment.database.tenant(scope), publicKey: Base64URL.encode(key.publicKey.rawRepresentation),
-            deviceKey: "device-\(UUID().uuidString)",
-            displayName: nil, platform: nil, labels: labels)
+            deviceKey: "device-\(UUID().uuidString)", displayName: nil, platform: nil, labels: labels, by: .test)
         return TestDevice(id: record.deviceID, key: key, tools: tools)
     }
 

@@ -39,8 +39,7 @@ struct EnrollmentTests {
     ) async throws -> EnrollmentTokenIssued {
         try await replica.devices.createEnrollmentToken(
             in: replica.environment.database.tenant(scope), labels: ["zone": "lab"], allowedTools: ["echo"], autoApprove: autoApprove,
-            deviceKey: deviceKey,
-            expiresSeconds: expiresSeconds)
+            deviceKey: deviceKey, expiresSeconds: expiresSeconds, by: .test)
     }
 
     private func refusal(_ replica: DeviceReplica, _ request: EnrollmentRequest) async -> String {
@@ -128,7 +127,7 @@ struct EnrollmentTests {
         let token = try await Self.token(replica, scope)
         let request = try Self.request(token, key, deviceKey: "bench")
         let (first, _) = try await replica.devices.enroll(request)
-        try await replica.devices.revoke(scope, first.deviceID)
+        try await replica.devices.revoke(scope, first.deviceID, by: .test)
         #expect(await refusal(replica, request) == "409 token_spent")
         let fresh = try await Self.token(replica, scope)
         let (second, isNew) = try await replica.devices.enroll(Self.request(fresh, key, deviceKey: "bench"))
@@ -143,8 +142,8 @@ struct EnrollmentTests {
         let replica = try DeviceReplica(environment)
         let device = try await replica.makeDevice(scope)
         await #expect { try await replica.devices.get(stranger, device.id) } throws: { ($0 as? GatewayError)?.code == "device_not_found" }
-        await #expect { try await replica.devices.revoke(stranger, device.id) } throws: { ($0 as? GatewayError)?.status == 404 }
-        await #expect { try await replica.devices.update(stranger, device.id, displayName: "x", labels: nil, allowedTools: nil) } throws: {
+        await #expect { try await replica.devices.revoke(stranger, device.id, by: .test) } throws: { ($0 as? GatewayError)?.status == 404 }
+        await #expect { try await replica.devices.update(stranger, device.id, displayName: "x", labels: nil, allowedTools: nil, by: .test) } throws: {
             ($0 as? GatewayError)?.status == 404
         }
         #expect(try await replica.devices.list(stranger, PageRequest()).items.isEmpty)
@@ -161,10 +160,10 @@ struct EnrollmentTests {
         let rest = try await replica.devices.list(scope, PageRequest(limit: 2, cursor: first.next))
         #expect(Set((first.items + rest.items).map(\.deviceID)) == Set(made))
         #expect(rest.next == nil)
-        let changed = try await replica.devices.update(scope, made[0], displayName: "Bench", labels: ["room": "7"], allowedTools: ["a*"])
+        let changed = try await replica.devices.update(scope, made[0], displayName: "Bench", labels: ["room": "7"], allowedTools: ["a*"], by: .test)
         #expect(changed.displayName == "Bench")
         #expect(changed.labels == ["room": "7"])
-        let cleared = try await replica.devices.update(scope, made[0], displayName: .some(nil), labels: nil, allowedTools: .some(nil))
+        let cleared = try await replica.devices.update(scope, made[0], displayName: .some(nil), labels: nil, allowedTools: .some(nil), by: .test)
         #expect(cleared.displayName == nil)
         #expect(cleared.labels == ["room": "7"])
         #expect(cleared.allowedTools == nil)

@@ -1,0 +1,23 @@
+/// What the audit log names: changes of configuration and of access. The part before the dot is the kind of thing that was changed.
+public enum AuditAction: String, Sendable, CaseIterable, Hashable {
+    case keyCreate = "key.create"
+    case keyRotate = "key.rotate"
+    case keyRevoke = "key.revoke"
+    case agentCreate = "agent.create"
+    case agentUpdate = "agent.update"
+    case agentDelete = "agent.delete"
+    case agentVersionPublish = "agent_version.publish"
+    case runCancel = "run.cancel"
+    case enrollmentTokenCreate = "enrollment_token.create"
+    case deviceEnroll = "device.enroll"
+    case deviceRegister = "device.register"
+    case deviceUpdate = "device.update"
+    case deviceApprove = "device.approve"
+    case deviceRevoke = "device.revoke"
+    case tenantCreate = "tenant.create"
+    case tenantUpdate = "tenant.update"
+    case tenantSuspend = "tenant.suspend"
+    case tenantResume = "tenant.resume"
+
+    public var targetKind: String { String(rawValue.prefix { $0 != "." }) }
+}

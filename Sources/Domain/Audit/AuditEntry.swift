@@ -1,0 +1,19 @@
+public import JSON
+
+/// What a change is called in the audit log. Its author comes from whoever may make changes at all.
+public struct AuditEntry: Sendable {
+    public let action: AuditAction
+    public let targetID: String
+    /// What is worth knowing of the change: names, scopes, times. Never a secret, and nothing of unbounded length.
+    public let details: RawJSON?
+
+    public init<Entity>(_ action: AuditAction, _ target: EntityID<Entity>, details: RawJSON? = nil) {
+        self.action = action
+        targetID = target.description
+        self.details = details
+    }
+
+    public init<Entity>(_ action: AuditAction, _ target: EntityID<Entity>, _ build: (inout JSONWriter) -> Void) {
+        self.init(action, target, details: .object(build))
+    }
+}

@@ -1,0 +1,140 @@
+import Argon2
+import Cryptography
+public import Domain
+import JSON
+public import Storage
+
+/// A key's text, shown this once.
+public struct IssuedKey: Sendable {
+    public let text: String
+    public let listing: APIKeyListing
+}
+
+public struct KeyRequest: Sendable {
+    public let name: String
+    public let scopes: [Scope]
+    /// nil: as long as the issuer, which may be for ever.
+    public let expiresAt: Timestamp?
+
+    public init(name: String, scopes: [Scope], expiresAt: Timestamp?) {
+        self.name = name
+        self.scopes = scopes
+        self.expiresAt = expiresAt
+    }
+}
+
+/// Keys of one tenant, as the tenant's own keys or the platform's admins handle them. Nobody hands out more than he has.
+public struct KeyService: Sendable {
+    private let database: Database
+    private let hasher: PasswordHasher
+    private let watch: AccessWatch
+
+    init(database: Database, hasher: PasswordHasher, watch: AccessWatch) {
+        self.database = database
+        self.hasher = hasher
+        self.watch = watch
+    }
+
+    // MARK: Read
+
+    public func list(_ scope: TenantScope, _ page: PageRequest) async throws -> Page<APIKeyListing> {
+        let rows = try await database.tenant(scope).apiKeys(limit: page.limit + 1, after: try page.after(APIKeyID.self))
+        return Page(rows: rows, limit: page.limit) { $0.keyID.description }
+    }
+
+    public func get(_ scope: TenantScope, _ id: APIKeyID) async throws -> APIKeyListing {
+        guard let key = try await database.tenant(scope).apiKey(id) else { throw GatewayError.notFound("key") }
+        return key
+    }
+
+    // MARK: Change
+
+    public func issue(
+        _ scope: TenantScope, _ request: KeyRequest, issuer: Principal, by author: ChangeAuthor
+    ) async throws -> IssuedKey {
+        guard !request.scopes.isEmpty else { throw Self.invalid("scopes", "must name at least one scope") }
+        let expiresAt = request.expiresAt ?? (issuer.isAdmin ? nil : issuer.expiresAt)
+        try Self.requireFuture(expiresAt)
+        try issuer.requireToHold(Set(request.scopes), until: expiresAt)
+        let (token, secret) = try await makeSecret()
+        let new = NewAPIKey(
+            name: request.name, scopes: request.scopes, expiresAt: expiresAt, issuer: issuer.isAdmin ? nil : issuer.keyID)
+        guard let listing = try await database.tenant(scope).changes(by: author).insertKey(.generate(), new, secret) else {
+            guard try await database.tenant(scope).apiKeyCount() < Limits.maxKeysPerTenant else {
+                throw GatewayError.conflict("too_many_keys", "A tenant has at most \(Limits.maxKeysPerTenant) keys; revoke some first.")
+            }
+            throw GatewayError.unauthorized
+        }
+        return IssuedKey(text: token.text, listing: listing)
+    }
+
+    /// A new secret under the same keyId; the one before is good for `overlapSeconds` more. `expiresAt` nil: as before.
+    public func rotate(
+        _ scope: TenantScope, _ id: APIKeyID, overlapSeconds: Int, expiresAt: Timestamp?, issuer: Principal, by author: ChangeAuthor
+    ) async throws -> IssuedKey {
+        try await requireToRotate(scope, id, expiresAt: expiresAt, issuer)
+        let (token, secret) = try await makeSecret()
+        let changes = database.tenant(scope).changes(by: author)
+        for _ in 0..<3 {
+            let key = try await requireToRotate(scope, id, expiresAt: expiresAt, issuer)
+            let rotated = try await changes.rotateKey(
+                id, generation: key.generation, secret, overlapSeconds: overlapSeconds, expiresAt: expiresAt,
+                issuer: issuer.isAdmin ? nil : issuer.keyID)
+            guard let rotated else { continue }
+            watch.committed(AccessChanges(keys: [.init(tenantID: scope.tenantID, keyID: id, generation: rotated.generation)]))
+            return IssuedKey(text: token.text, listing: rotated)
+        }
+        throw GatewayError.conflict("key_is_changing", "The key was changed by others at the same time; look at it, and rotate again.")
+    }
+
+    /// At once and for good, everywhere. Idempotent.
+    public func revoke(_ scope: TenantScope, _ id: APIKeyID, by author: ChangeAuthor) async throws {
+        guard let revoked = try await database.tenant(scope).changes(by: author).revokeKey(id) else {
+            _ = try await get(scope, id)
+            return
+        }
+        watch.committed(AccessChanges(keys: [.init(tenantID: scope.tenantID, keyID: id, generation: revoked.generation)]))
+    }
+
+    // MARK: Rules
+
+    /// A rotation hands out all that the key has: its scopes, for as long as it will live.
+    @discardableResult
+    private func requireToRotate(
+        _ scope: TenantScope, _ id: APIKeyID, expiresAt: Timestamp?, _ issuer: Principal
+    ) async throws -> APIKeyListing {
+        let key = try await get(scope, id)
+        guard !key.isAdmin else {
+            throw GatewayError.conflict("platform_key", "Keys of admins are made on the gateway's own machine, and revoked anywhere.")
+        }
+        let expiry = expiresAt ?? key.expiresAt
+        try issuer.requireToHold(Set(key.scopes), until: expiry)
+        switch (key.status(), expiresAt) {
+        case (.revoked, _): throw GatewayError.conflict("key_revoked", "This key was revoked, which is for good; issue a new one.")
+        case (.expired, nil): throw GatewayError.conflict("key_expired", "This key has expired; give expiresAt to rotate it, or issue a new one.")
+        case (.active, _), (.expired, _): break
+        }
+        try Self.requireFuture(expiresAt)
+        return key
+    }
+
+    private static func requireFuture(_ expiresAt: Timestamp?) throws {
+        if let expiresAt, expiresAt <= .now() { throw invalid("expiresAt", "must be in the future") }
+    }
+
+    private static func invalid(_ field: String, _ message: String) -> GatewayError {
+        .invalidBody(JSONViolation(pointer: "/\(field)", message: message))
+    }
+
+    private func makeSecret() async throws -> (CredentialToken, SecretRow) {
+        let token = CredentialToken.generate(.apiKey)
+        do {
+            let hash = try await hasher.hash(Array(token.text.utf8), salt: SecureRandom.bytes(hasher.saltBytes))
+            return (token, SecretRow(publicID: token.id, hash: hash))
+        } catch PasswordHasherError.overloaded {
+            throw GatewayError.hashesOverloaded
+        } catch {
+            throw GatewayError.unavailable("The gateway cannot make keys right now; try again.", cause: "\(error)")
+        }
+    }
+}

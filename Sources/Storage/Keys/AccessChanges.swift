@@ -1,0 +1,65 @@
+public import Domain
+public import Postgres
+
+/// What changed about keys and tenants, as caches must hear it. A generation that differs from the one that is held says that what is
+/// held is old; so hearing of a change again costs nothing.
+public struct AccessChanges: Sendable {
+    public struct Key: Sendable, Hashable {
+        public let tenantID: TenantID
+        public let keyID: APIKeyID
+        public let generation: Int32
+
+        public init(tenantID: TenantID, keyID: APIKeyID, generation: Int32) {
+            self.tenantID = tenantID
+            self.keyID = keyID
+            self.generation = generation
+        }
+    }
+
+    public struct Tenant: Sendable, Hashable {
+        public let tenantID: TenantID
+        public let generation: Int32
+        public let isSuspended: Bool
+
+        public init(tenantID: TenantID, generation: Int32, isSuspended: Bool) {
+            self.tenantID = tenantID
+            self.generation = generation
+            self.isSuspended = isSuspended
+        }
+    }
+
+    public var keys: [Key]
+    public var tenants: [Tenant]
+    /// The database's clock; nil for changes that were not read from it.
+    public var readAt: Timestamp?
+    /// There were more than could be read: anything may have changed.
+    public var isIncomplete = false
+
+    public init(keys: [Key] = [], tenants: [Tenant] = [], readAt: Timestamp? = nil) {
+        self.keys = keys
+        self.tenants = tenants
+        self.readAt = readAt
+    }
+}
+
+extension Credentials {
+    /// Changes after `since`, by the database's clock; nil only asks for the clock.
+    public func changes(since: Timestamp?, limit: Int = Limits.maxAccessChanges) async throws(PostgresError) -> AccessChanges {
+        let rows = try await database.unscoped(
+            """
+            SELECT kind, tenant_id, key_id, generation, is_active, at FROM hsafa.access_changes(\(since), \(Int32(limit + 1)))
+            """)
+        var changes = AccessChanges()
+        for row in rows {
+            switch try row.decode(0, as: String.self) {
+            case "key": changes.keys.append(.init(tenantID: try row.decode(1), keyID: try row.decode(2), generation: try row.decode(3)))
+            case "tenant":
+                changes.tenants.append(
+                    .init(tenantID: try row.decode(1), generation: try row.decode(3), isSuspended: try !row.decode(4, as: Bool.self)))
+            default: changes.readAt = try row.decode(5)
+            }
+        }
+        changes.isIncomplete = changes.keys.count > limit || changes.tenants.count > limit
+        return changes
+    }
+}
