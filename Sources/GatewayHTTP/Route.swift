@@ -26,10 +26,10 @@ struct Route: Sendable {
     let operationID: String
     private let mount: @Sendable (Router<OpenContext>, Gateway) -> Void
 
-    /// For holders of a key with `scope`.
+    /// For holders of a key with `scope`, within the limits of their tenant.
     init(
         _ method: HTTPRequest.Method, _ path: String, _ scope: Scope, _ operationID: String, _ operation: any Operation.Type,
-        answersHead: Bool = true
+        answersHead: Bool = true, taking kind: RequestKind = .plain
     ) {
         self.method = method
         self.path = path
@@ -38,8 +38,12 @@ struct Route: Sendable {
         mount = { router, gateway in
             let operation = operation.init(gateway: gateway)
             let authenticate = Authenticate(authenticator: gateway.authenticator, scope: scope)
+            let rateLimit = RateLimit(limiter: gateway.limiter, kind: kind)
             Self.add(router, method, path, answersHead: answersHead) { request, context in
-                try await operation.handle(request, try await authenticate(request, context))
+                let principal = try await authenticate.principal(of: request, context)
+                return try await rateLimit(principal, context) { place in
+                    try await operation.handle(request, try authenticate.authorized(principal, context, place: place))
+                }
             }
         }
     }

@@ -1,3 +1,5 @@
+public import Domain
+
 /// How one gateway process runs; the command line reads it from the environment.
 public struct GatewayConfiguration: Sendable {
     public var host: String
@@ -13,11 +15,14 @@ public struct GatewayConfiguration: Sendable {
     /// nil: no metrics listener.
     public var metricsPort: Int?
     public var openAPIFile: String
+    /// Of tenants that have no others.
+    public var limits: TenantLimits
 
     public init(
         host: String = "127.0.0.1", port: Int = 3000, publicURL: String? = nil, policiesDirectory: String = "policies",
         migrationsDirectory: String = "migrations", runLeaseSeconds: Int = 30, deviceHeartbeatSeconds: Int = 30,
-        maxConcurrentRuns: Int = 256, metricsPort: Int? = nil, openAPIFile: String = "openapi.yaml"
+        maxConcurrentRuns: Int = 256, metricsPort: Int? = nil, openAPIFile: String = "openapi.yaml",
+        limits: TenantLimits = TenantLimits()
     ) {
         self.host = host
         self.port = port
@@ -31,5 +36,6 @@ public struct GatewayConfiguration: Sendable {
         self.maxConcurrentRuns = maxConcurrentRuns
         self.metricsPort = metricsPort
         self.openAPIFile = openAPIFile
+        self.limits = limits
     }
 }

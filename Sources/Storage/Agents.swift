@@ -21,6 +21,14 @@ public struct AgentVersionRecord: Sendable {
     public let createdAt: Timestamp
 }
 
+public enum AgentInsertion: Sendable {
+    case created(AgentRecord)
+    case nameTaken
+    case limitReached
+
+    public var record: AgentRecord? { if case .created(let record) = self { record } else { nil } }
+}
+
 public enum PublishOutcome: Sendable {
     case created(AgentVersionRecord)
     /// An equal config was there: its version is current again.
@@ -33,15 +41,24 @@ extension TenantDatabase {
     private static let agentColumns = "agent_id, name, description, current_version_id, created_at, updated_at"
     private static let versionColumns = "version_id, agent_id, version, config_hash, config, metadata, created_at"
 
-    /// nil when the name is taken.
-    public func insertAgent(_ id: AgentID, name: String, description: String?) async throws(PostgresError) -> AgentRecord? {
-        try await query(
-            """
-            INSERT INTO hsafa.agents (tenant_id, agent_id, name, description) VALUES (\(tenantID), \(id), \(name), \(description))
-            ON CONFLICT (tenant_id, name) WHERE deleted_at IS NULL DO NOTHING
-            RETURNING \(unsafeSQL: Self.agentColumns)
-            """
-        ).first.map(Self.agent)
+    /// Counts the tenant's agents in the creating statement, so that makers side by side never get past `limit`.
+    public func insertAgent(
+        _ id: AgentID, name: String, description: String?, limit: Int = Limits.maxAgentsOfTenant
+    ) async throws(PostgresError) -> AgentInsertion {
+        let rows = try await query(
+            "SELECT verdict, made_at FROM hsafa.insert_agent(\(tenantID), \(id), \(name), \(description), \(Int32(limit)))",
+            // It may wait for another maker: not in a pipeline that others share.
+            lane: .alone)
+        guard let row = rows.first else { throw PostgresError(.decoding, "insert_agent gave no row") }
+        switch try row.decode(0, as: String.self) {
+        case "created":
+            let madeAt = try row.decode(1, as: Timestamp.self)
+            return .created(
+                AgentRecord(
+                    agentID: id, name: name, description: description, currentVersionID: nil, createdAt: madeAt, updatedAt: madeAt))
+        case "limit_reached": return .limitReached
+        default: return .nameTaken
+        }
     }
 
     public func agents(limit: Int, after: AgentID?) async throws(PostgresError) -> [AgentRecord] {

@@ -30,7 +30,8 @@ struct Settings {
             runLeaseSeconds: try reader.int("run.lease.seconds", in: 3...600) ?? 30,
             deviceHeartbeatSeconds: try reader.int("device.heartbeat.seconds", in: 1...300) ?? 30,
             maxConcurrentRuns: try reader.int("max.concurrent.runs", in: 1...10_000) ?? 256,
-            metricsPort: try reader.int("metrics.port", in: 1...65_535), openAPIFile: reader.text("openapi.file") ?? "openapi.yaml")
+            metricsPort: try reader.int("metrics.port", in: 1...65_535), openAPIFile: reader.text("openapi.file") ?? "openapi.yaml",
+            limits: try reader.tenantLimits())
         postgres = try Self.database(reader, "database.url")
         redis = try Self.redis(reader)
         (logLevel, isLogJSON) = try Self.logging(reader)

@@ -19,11 +19,16 @@ struct Authenticate: Sendable {
     let authenticator: Authenticator
     let scope: Scope
 
-    func callAsFunction(_ request: Request, _ context: OpenContext) async throws(GatewayError) -> AuthenticatedContext {
+    func principal(of request: Request, _ context: OpenContext) async throws(GatewayError) -> Principal {
         let principal = try await authenticator.authenticate(bearer: Self.bearer(request.headers[.authorization]))
         context.tenant.note(principal.scope.tenantID)
+        return principal
+    }
+
+    /// After the tenant's rates, so that requests without the scope count as well.
+    func authorized(_ principal: Principal, _ context: OpenContext, place: Place?) throws(GatewayError) -> AuthenticatedContext {
         try principal.require(scope)
-        return AuthenticatedContext(Proof(context: context, principal: principal))
+        return AuthenticatedContext(Proof(context: context, principal: principal), place: place)
     }
 
     /// RFC 6750 §2.1; the scheme's case does not matter (RFC 9110 §11.1).

@@ -8,13 +8,15 @@ public import Storage
 public struct AgentService: Sendable {
     private let database: Database
     private let gate: ToolGate
+    private let limiter: TenantLimiter
 
-    init(database: Database, gate: ToolGate) {
+    init(database: Database, gate: ToolGate, limiter: TenantLimiter) {
         self.database = database
         self.gate = gate
+        self.limiter = limiter
     }
 
-    /// With a config, the first version is published as well. 409 `agent_exists` when the name is taken.
+    /// With a config, the first version is published as well. 409 `agent_exists` when the name is taken, 429 `agent_limit_exceeded`.
     public func create(
         _ scope: TenantScope, name: String, description: String?, config: JSONNode?, version: String?
     ) async throws -> (AgentRecord, AgentVersionRecord?) {
@@ -22,8 +24,15 @@ public struct AgentService: Sendable {
         // Checked first, so that a bad config leaves no agent behind.
         if let config { _ = try checked(scope, config: config, pointer: "/config", agentName: name, configHash: nil) }
         let id = AgentID.generate()
-        guard let agent = try await database.tenant(scope).insertAgent(id, name: name, description: description) else {
+        let limits = try await limiter.limits(scope)
+        let agent: AgentRecord
+        switch try await database.tenant(scope).insertAgent(id, name: name, description: description, limit: limits.agents) {
+        case .created(let record): agent = record
+        case .nameTaken:
             throw GatewayError.conflict("agent_exists", "An agent named \(name) exists; publish a new version of it instead.")
+        case .limitReached:
+            limiter.refused(.agents)
+            throw GatewayError.limitExceeded(.agents, limits)
         }
         guard let config else { return (agent, nil) }
         let (published, _) = try await publish(
