@@ -113,6 +113,8 @@ public enum Limits {
     /// Events of one append statement.
     public static let maxEventsPerAppend = 256
     public static let shutdownGraceSeconds = 10
+    /// One in so many of a process' slots is kept for tenants that hold less than that share of them.
+    public static let slotReserveDivisor = 8
 
     // MARK: Feeds
     public static let feedRingEvents = 1024
@@ -144,6 +146,41 @@ public enum Limits {
     public static let maxEnrollmentSeconds = 7 * 86_400
     public static let callSweepMilliseconds = 2000
     public static let sweepBatch = 256
+
+    // MARK: Limits of tenants: the most that an operator can set
+    public static let maxRequestsPerSecond = 100_000
+    public static let maxRequestBurst = 1_000_000
+    public static let maxRunsPerMinute = 1_000_000
+    public static let maxConcurrentRunsOfTenant = 100_000
+    public static let maxStreamsOfTenant = 1_000_000
+    public static let maxDevicesOfTenant = 1_000_000
+    public static let maxAgentsOfTenant = 1_000_000
+    public static let maxModelTokensPerDay = 1_000_000_000_000
+
+    // MARK: Limits of tenants: how they are kept
+    /// Tenants whose limits, and whose buckets while Redis is away, one process keeps.
+    public static let maxCachedTenants = 10_000
+    /// Limits are read again when they are older than this.
+    public static let tenantLimitsSeconds = 5
+    /// After a command that Redis did not answer in time, requests are decided in this process for so long.
+    public static let redisPauseMilliseconds = 1000
+    /// A holder (an open stream, a connected device) that is not renewed for so long is gone.
+    public static let holderSeconds = 30
+    public static let holderRenewalSeconds = 10
+    /// Holders of one command.
+    public static let holdersPerRenewal = 500
+    /// A reservation of tokens that is not renewed for so long lapses.
+    public static let tokenReservationSeconds = 60
+    public static let tokenRenewalMilliseconds = 1000
+    /// After a flush of Redis no tokens are given out for so long, so that all processes can renew what they hold.
+    public static let tokenReassertionMilliseconds = 3000
+    /// A settlement so soon after `used` was read from Postgres may be in it already: then it is read again.
+    public static let tokenSeedDoubtMilliseconds = 10_000
+    /// A call that cannot reserve its tokens now waits for so long; then its run goes back to the queue.
+    public static let tokenWaitSeconds = 30
+    /// Reserved for the answer of a model whose agent names no maxOutputTokens.
+    public static let defaultOutputTokens = 4096
+    public static let maxUsageDays = 400
 
     // MARK: Policies
     public static let maxPolicyFileBytes = 1 << 20

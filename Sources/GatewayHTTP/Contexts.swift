@@ -47,21 +47,26 @@ extension OpenContext {
     }
 }
 
-/// Which tenant a request turned out to belong to, for its line in the log.
+/// Which tenant a request turned out to belong to, for its line in the log, and how that tenant stands at its rates, for a failure.
 final class TenantNote: Sendable {
-    private let noted = Mutex<TenantID?>(nil)
+    private let noted = Mutex<(tenantID: TenantID?, rates: RateLimitFields?)>((nil, nil))
 
-    var tenantID: TenantID? { noted.withLock { $0 } }
-    func note(_ tenantID: TenantID) { noted.withLock { $0 = tenantID } }
+    var tenantID: TenantID? { noted.withLock { $0.tenantID } }
+    var rates: RateLimitFields? { noted.withLock { $0.rates } }
+    func note(_ tenantID: TenantID) { noted.withLock { $0.tenantID = tenantID } }
+    func note(_ rates: RateLimitFields) { noted.withLock { $0.rates = rates } }
 }
 
 /// A request with its principal. Only `Authenticate` makes one, so a handler that takes it cannot be mounted without.
 struct AuthenticatedContext: Sendable {
     let open: OpenContext
     let principal: Principal
+    /// Among the tenant's open streams, where the route asks for one. Free again when nobody refers to it.
+    let place: Place?
 
-    init(_ proof: borrowing Authenticate.Proof) {
+    init(_ proof: borrowing Authenticate.Proof, place: Place?) {
         open = proof.context
+        self.place = place
         principal = proof.principal
     }
 

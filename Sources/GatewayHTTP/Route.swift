@@ -50,16 +50,16 @@ struct Route: Sendable {
     /// nil: public, or for admins.
     var scope: Scope? { if case .scope(let scope) = requirement { scope } else { nil } }
 
-    /// For holders of a key with `scope`.
+    /// For holders of a key with `scope`, within the limits of their tenant.
     init(
         _ method: HTTPRequest.Method, _ path: String, _ scope: Scope, _ operationID: String, _ operation: any Operation.Type,
-        answersHead: Bool = true
+        answersHead: Bool = true, taking kind: RequestKind = .plain
     ) {
         self.init(method, path, .scope(scope), operationID, operation.audit) { router, gateway in
             let operation = operation.init(gateway: gateway)
-            let authenticate = Authenticate(authenticator: gateway.authenticator)
+            let door = Door(gateway, kind)
             Self.add(router, method, path, answersHead: answersHead) { request, context in
-                try await operation.handle(request, try await authenticate(request, context, scope: scope))
+                try await door.enter(request, context, scope) { try await operation.handle(request, $0) }
             }
         }
     }
@@ -68,22 +68,23 @@ struct Route: Sendable {
     init(admin method: HTTPRequest.Method, _ path: String, _ operationID: String, _ operation: any AdminOperation.Type) {
         self.init(method, path, .admin, operationID, operation.audit) { router, gateway in
             let operation = operation.init(gateway: gateway)
-            let authenticate = Authenticate(authenticator: gateway.authenticator)
+            let door = Door(gateway, .plain)
             Self.add(router, method, path, answersHead: true) { request, context in
-                try await operation.handle(request, try await authenticate(adminOf: request, context))
+                try await door.enter(adminOf: request, context) { try await operation.handle(request, $0) }
             }
         }
     }
 
     /// For holders of a key with `scope`; creates, and so takes an `Idempotency-Key`.
     init<Creating: CreatingOperation>(
-        _ method: HTTPRequest.Method, _ path: String, _ scope: Scope, _ operationID: String, _ operation: Creating.Type
+        _ method: HTTPRequest.Method, _ path: String, _ scope: Scope, _ operationID: String, _ operation: Creating.Type,
+        taking kind: RequestKind = .plain
     ) where Creating.Context == AuthenticatedContext {
         self.init(method, path, .scope(scope), operationID, operation.audit, isCreating: true) { router, gateway in
             let creation = CreationRoute(operation, operationID, gateway)
-            let authenticate = Authenticate(authenticator: gateway.authenticator)
+            let door = Door(gateway, kind)
             Self.add(router, method, path, answersHead: false) { request, context in
-                try await creation.handle(request, try await authenticate(request, context, scope: scope))
+                try await door.enter(request, context, scope) { try await creation.handle(request, $0) }
             }
         }
     }
@@ -94,9 +95,9 @@ struct Route: Sendable {
     ) where Creating.Context == AdminContext {
         self.init(method, path, .admin, operationID, operation.audit, isCreating: true) { router, gateway in
             let creation = CreationRoute(operation, operationID, gateway)
-            let authenticate = Authenticate(authenticator: gateway.authenticator)
+            let door = Door(gateway, .plain)
             Self.add(router, method, path, answersHead: false) { request, context in
-                try await creation.handle(request, try await authenticate(adminOf: request, context))
+                try await door.enter(adminOf: request, context) { try await creation.handle(request, $0) }
             }
         }
     }

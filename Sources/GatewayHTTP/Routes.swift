@@ -1,5 +1,6 @@
 import Domain
 import HTTPTypes
+import Runtime
 
 /// The whole API on one screen. `openapi.yaml` describes the same rows; a test compares them.
 enum RouteTable {
@@ -17,11 +18,11 @@ enum RouteTable {
         Route(.get, "/api/agents/{agentId}/versions", .agentsRead, "listAgentVersions", ListAgentVersions.self),
         Route(.get, "/api/agents/{agentId}/versions/{versionId}", .agentsRead, "getAgentVersion", GetAgentVersion.self),
 
-        Route(.post, "/api/runs", .runsWrite, "createRun", CreateRun.self),
+        Route(.post, "/api/runs", .runsWrite, "createRun", CreateRun.self, taking: .runCreation),
         Route(.get, "/api/runs", .runsRead, "listRuns", ListRuns.self),
         Route(.get, "/api/runs/{runId}", .runsRead, "getRun", GetRun.self),
         Route(.get, "/api/runs/{runId}/events", .runsRead, "listRunEvents", ListRunEvents.self),
-        Route(.get, "/api/runs/{runId}/stream", .runsRead, "streamRun", StreamRun.self, answersHead: false),
+        Route(.get, "/api/runs/{runId}/stream", .runsRead, "streamRun", StreamRun.self, answersHead: false, taking: .stream),
         Route(.post, "/api/runs/{runId}/cancel", .runsCancel, "cancelRun", CancelRun.self),
         Route(.get, "/api/runs/{runId}/tool-calls", .runsRead, "listToolCalls", ListToolCalls.self),
         Route(.post, "/api/runs/{runId}/tool-results", .toolsRespond, "submitToolResult", SubmitToolResult.self),
@@ -42,6 +43,8 @@ enum RouteTable {
         Route(.delete, "/api/devices/{deviceId}", .devicesWrite, "revokeDevice", RevokeDevice.self),
         Route(.post, "/api/devices/{deviceId}/approve", .devicesWrite, "approveDevice", ApproveDevice.self),
         Route(.get, "/api/devices/{deviceId}/sessions", .devicesRead, "listDeviceSessions", ListDeviceSessions.self),
+
+        Route(.get, "/api/usage", .usageRead, "getUsage", GetUsage.self),
 
         Route(admin: .post, "/api/admin/tenants", "createTenant", CreateTenant.self),
         Route(admin: .get, "/api/admin/tenants", "listTenants", ListTenants.self),

@@ -19,16 +19,38 @@ public struct RedisScript: Sendable {
     }
 }
 
+/// A script with its keys and arguments, encoded once for callers that ask the same again and again.
+public struct RedisScriptCall: Sendable {
+    fileprivate let script: RedisScript
+    fileprivate let keys: [String]
+    fileprivate let arguments: [String]
+    fileprivate let bySHA1: RedisCommand
+
+    public init(_ script: RedisScript, keys: [String], arguments: [String]) {
+        self.script = script
+        self.keys = keys
+        self.arguments = arguments
+        bySHA1 = script.command("EVALSHA", script.sha1, keys: keys, arguments: arguments)
+    }
+
+    /// With the script's source: for `post`, which hears of no NOSCRIPT.
+    public var bySource: RedisCommand { script.command("EVAL", script.source, keys: keys, arguments: arguments) }
+}
+
 extension RedisClient {
-    /// EVALSHA; a server that does not know the script (restarted, SCRIPT FLUSH) gets the source by EVAL, which also makes it known.
     public func evaluate(_ script: RedisScript, keys: [String], arguments: [String]) async throws(RedisError) -> RedisValue {
+        try await evaluate(RedisScriptCall(script, keys: keys, arguments: arguments))
+    }
+
+    /// EVALSHA; a server that does not know the script (restarted, SCRIPT FLUSH) gets the source by EVAL, which also makes it known.
+    public func evaluate(_ call: RedisScriptCall) async throws(RedisError) -> RedisValue {
         do {
-            return try await send(script.command("EVALSHA", script.sha1, keys: keys, arguments: arguments))
+            return try await send(call.bySHA1)
         } catch {
             guard error.code == .server, error.message.hasPrefix("NOSCRIPT") else { throw error.fromScript() }
         }
         do {
-            return try await send(script.command("EVAL", script.source, keys: keys, arguments: arguments))
+            return try await send(call.bySource)
         } catch {
             throw error.fromScript()
         }

@@ -27,6 +27,8 @@ public final class Gateway: Sendable {
     public let devices: DeviceService
     public let deviceHub: DeviceHub
     public let creations: Creations
+    public let limiter: TenantLimiter
+    public let usage: UsageService
     public let metrics: MetricsRegistry
     public let logger: Logger
 
@@ -73,7 +75,11 @@ public final class Gateway: Sendable {
         authenticator = Authenticator(database: database, hasher: hasher, metrics: metrics, logger: logger)
         creations = Creations(database: database, metrics: metrics)
         keyHolds = KeyHolds(cache: authenticator.cache, metrics: metrics)
-        agents = AgentService(database: database, gate: gate)
+        limiter = TenantLimiter(
+            defaults: configuration.limits, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber,
+            metrics: metrics, logger: logger)
+        usage = UsageService(database: database, limiter: limiter)
+        agents = AgentService(database: database, gate: gate, limiter: limiter)
         let stream = RunStream(redis)
         feeds = FeedHub(database: database, stream: stream, subscriber: subscriber, metrics: metrics, logger: logger)
         let publisher = RunPublisher(
@@ -82,6 +88,7 @@ public final class Gateway: Sendable {
         let active = ActiveRuns()
         workers = RunWorkers(
             replicaID: replicaID, database: database, subscriber: subscriber, active: active, slots: configuration.maxConcurrentRuns,
+            tenantConcurrency: configuration.limits.concurrentRuns,
             leaseSeconds: configuration.runLeaseSeconds, metrics: metrics, logger: logger)
         // Runs tell devices and devices tell runs: the hub is known a moment after the service, before anything lives.
         let link = DeviceLink()
@@ -90,14 +97,15 @@ public final class Gateway: Sendable {
             logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
         deviceHub = DeviceHub(
             configuration: configuration, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, runs: runs,
-            gate: gate, metrics: metrics, logger: logger)
+            gate: gate, limiter: limiter, metrics: metrics, logger: logger)
         devices = DeviceService(configuration: configuration, database: database, redis: redis, hub: deviceHub, runs: runs)
         link.hub = deviceHub
         performer = RunPerformer(
             database: database, publisher: publisher, versions: VersionBook(database: database),
             models: ModelDirectory(clients: [
                 "simulated": SimulatedModel(), "openai-compatible": OpenAIChatClient(httpClient: httpClient),
-            ]), gate: gate, active: active, callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
+            ]), gate: gate, tokens: limiter.tokens, active: active,
+            callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)
         accessWatch = AccessWatch(
@@ -150,6 +158,10 @@ public final class Gateway: Sendable {
         try await withThrowingTaskGroup(of: Living.self) { group in
             group.addTask {
                 await self.feeds.run()
+                return .helper
+            }
+            group.addTask {
+                await self.limiter.run()
                 return .helper
             }
             group.addTask {

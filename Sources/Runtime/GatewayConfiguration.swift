@@ -20,12 +20,15 @@ public struct GatewayConfiguration: Sendable {
     public var argon2: Argon2Parameters
     /// Who may say in `X-Forwarded-For` where a request came from.
     public var trustedProxies: TrustedProxies
+    /// Of tenants that have no others.
+    public var limits: TenantLimits
 
     public init(
         host: String = "127.0.0.1", port: Int = 3000, publicURL: String? = nil, policiesDirectory: String = "policies",
         migrationsDirectory: String = "migrations", runLeaseSeconds: Int = 30, deviceHeartbeatSeconds: Int = 30,
         maxConcurrentRuns: Int = 256, metricsPort: Int? = nil, openAPIFile: String = "openapi.yaml",
-        argon2: Argon2Parameters = Argon2Parameters(), trustedProxies: TrustedProxies = TrustedProxies()
+        argon2: Argon2Parameters = Argon2Parameters(), trustedProxies: TrustedProxies = TrustedProxies(),
+        limits: TenantLimits = TenantLimits()
     ) {
         self.host = host
         self.port = port
@@ -41,5 +44,6 @@ public struct GatewayConfiguration: Sendable {
         self.openAPIFile = openAPIFile
         self.argon2 = argon2
         self.trustedProxies = trustedProxies
+        self.limits = limits
     }
 }

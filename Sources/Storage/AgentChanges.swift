@@ -20,16 +20,26 @@ public enum PublishOutcome: Sendable {
 }
 
 extension TenantChanges {
-    /// nil when the name is taken.
-    public func insertAgent(_ id: AgentID, name: String, description: String?) async throws(PostgresError) -> AgentRecord? {
-        try await write(
-            AuditEntry(.agentCreate, id) { writer in writer.field("name", string: name) },
+    /// Counts the tenant's agents in the creating statement, so that makers side by side never get past `limit`.
+    public func insertAgent(
+        _ id: AgentID, name: String, description: String?, limit: Int = Limits.maxAgentsOfTenant
+    ) async throws(PostgresError) -> AgentInsertion {
+        let entry = AuditEntry(.agentCreate, id) { writer in writer.field("name", string: name) }
+        let parts: SQL = """
+            change AS (SELECT verdict, made_at FROM hsafa.insert_agent(\(tenantID), \(id), \(name), \(description), \(Int32(limit))))
             """
-            INSERT INTO hsafa.agents (tenant_id, agent_id, name, description) VALUES (\(tenantID), \(id), \(name), \(description))
-            ON CONFLICT (tenant_id, name) WHERE deleted_at IS NULL DO NOTHING
-            RETURNING \(unsafeSQL: TenantDatabase.agentColumns)
-            """
-        ).first.map(TenantDatabase.agent)
+        // It may wait for another maker: not in a pipeline that others share.
+        let rows = try await database.query(statement(entry, with: parts, where: "verdict = 'created'"), lane: .alone)
+        guard let row = rows.first else { throw PostgresError(.decoding, "insert_agent gave no row") }
+        switch try row.decode(0, as: String.self) {
+        case "created":
+            let madeAt = try row.decode(1, as: Timestamp.self)
+            return .created(
+                AgentRecord(
+                    agentID: id, name: name, description: description, currentVersionID: nil, createdAt: madeAt, updatedAt: madeAt))
+        case "limit_reached": return .limitReached
+        default: return .nameTaken
+        }
     }
 
     /// nil when there is no such agent; a version of another agent violates nothing and changes nothing: nil as well.

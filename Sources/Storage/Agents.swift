@@ -21,6 +21,14 @@ public struct AgentVersionRecord: Sendable {
     public let createdAt: Timestamp
 }
 
+public enum AgentInsertion: Sendable {
+    case created(AgentRecord)
+    case nameTaken
+    case limitReached
+
+    public var record: AgentRecord? { if case .created(let record) = self { record } else { nil } }
+}
+
 extension TenantDatabase {
     static let agentColumns = "agent_id, name, description, current_version_id, created_at, updated_at"
     static let versionColumns = "version_id, agent_id, version, config_hash, config, metadata, created_at"

@@ -16,4 +16,12 @@ public enum RedisKeys {
     public static func deviceNotify(_ device: DeviceID) -> String { "device:{\(device)}:notify" }
     /// The replica and session that hold a device's socket.
     public static func devicePresence(_ device: DeviceID) -> String { "device:{\(device)}:presence" }
+    /// A tenant's row was changed; the message is its id (pub/sub).
+    public static let tenantsChanged = "tenants:changed"
+    /// A rate's theoretical arrival time, or a sorted set of holders by their expiry.
+    public static func limit(_ tenant: TenantID, _ name: LimitName) -> String { "tenant:{\(tenant)}:limit:\(name.rawValue)" }
+    /// What is used and reserved of one day's tokens, a hash.
+    public static func tokens(_ tenant: TenantID, _ day: UsageDay) -> String { "tenant:{\(tenant)}:limit:tokens:\(day)" }
+    /// The reservations of that day by their expiry, a sorted set of `<id>:<tokens>`.
+    public static func reservations(_ tenant: TenantID, _ day: UsageDay) -> String { tokens(tenant, day) + ":held" }
 }

@@ -21,7 +21,7 @@ struct AgentTests {
     private func withAgent<R: Sendable>(_ body: (TenantDatabase, AgentID) async throws -> R) async throws -> R {
         try await StorageDatabase.with { db in
             let tenant = db.database.tenant(try await db.makeTenant())
-            let agent = try #require(try await tenant.changes(by: .test).insertAgent(.generate(), name: "a", description: "d"))
+            let agent = try #require(try await tenant.changes(by: .test).insertAgent(.generate(), name: "a", description: "d").record)
             return try await body(tenant, agent.agentID)
         }
     }
@@ -95,7 +95,7 @@ struct AgentTests {
 
     @Test func `a name is taken until its agent is deleted, and a deleted agent is gone`() async throws {
         try await withAgent { tenant, agent in
-            #expect(try await tenant.changes(by: .test).insertAgent(.generate(), name: "a", description: nil) == nil)
+            #expect(try await tenant.changes(by: .test).insertAgent(.generate(), name: "a", description: nil).record == nil)
             #expect(try await tenant.agent(named: "a")?.agentID == agent)
             #expect(try await tenant.changes(by: .test).deleteAgent(agent))
             #expect(try await !tenant.changes(by: .test).deleteAgent(agent))
@@ -105,7 +105,7 @@ struct AgentTests {
                 Issue.record("a deleted agent takes no version")
                 return
             }
-            #expect(try await tenant.changes(by: .test).insertAgent(.generate(), name: "a", description: nil) != nil)
+            #expect(try await tenant.changes(by: .test).insertAgent(.generate(), name: "a", description: nil).record != nil)
         }
     }
 
@@ -117,7 +117,7 @@ struct AgentTests {
                 Issue.record("no versions")
                 return
             }
-            let other = try #require(try await tenant.changes(by: .test).insertAgent(.generate(), name: "b", description: nil)).agentID
+            let other = try #require(try await tenant.changes(by: .test).insertAgent(.generate(), name: "b", description: nil).record).agentID
             #expect(try await tenant.changes(by: .test).updateAgent(other, description: nil, currentVersionID: first.versionID) == nil)
             let pinned = try await tenant.changes(by: .test).updateAgent(agent, description: nil, currentVersionID: first.versionID)
             #expect(pinned?.currentVersionID == first.versionID)

@@ -111,7 +111,7 @@ struct StorageDatabase: Sendable {
 
     func makeAgent(_ scope: TenantScope, name: String = "tester") async throws -> AgentRecord {
         let tenant = database.tenant(scope)
-        guard let agent = try await tenant.changes(by: .test).insertAgent(.generate(), name: name, description: nil) else {
+        guard let agent = try await tenant.changes(by: .test).insertAgent(.generate(), name: name, description: nil).record else {
             throw MissingFixture(description: "agent \(name) exists")
         }
         let hash = try AgentConfig.hash(of: Self.config.document().root)
@@ -188,11 +188,12 @@ struct StorageRun: Sendable {
         let state = try await fold()
         let requested = calls.map { RequestedCall(callID: $0.callID, providerCallID: "p", name: "t", arguments: "{}") }
         let usage = TokenUsage(inputTokens: 10, outputTokens: 20)
-        let transition = RunMachine.finishStep(
+        var transition = RunMachine.finishStep(
             state,
             message: RunEventData.assistantMessage(
                 step: state.step, text: "x", reasoning: "", calls: requested, usage: usage, finishReason: "tool_calls"),
             calls: calls.map { .admitted($0) }, usage: usage, finishReason: "tool_calls", maxSteps: 10)
+        transition.spending = TokenSpending(day: .today, model: "simulated", usage: usage)
         let answer = try await tenant.transition(
             transition, of: runID, after: state.lastSeq, claim: claimed.claimNumber, at: .now())
         guard answer.verdict == .applied else { throw MissingFixture(description: "not applied: \(answer.verdict)") }

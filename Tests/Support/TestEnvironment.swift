@@ -121,7 +121,7 @@ public final class TestEnvironment: Sendable {
     public func makeAgent(_ scope: TenantScope, name: String = "tester", config: RawJSON) async throws -> (AgentRecord, AgentVersionRecord)
     {
         let tenant = database.tenant(scope)
-        guard try await tenant.changes(by: .test).insertAgent(.generate(), name: name, description: nil) != nil,
+        guard try await tenant.changes(by: .test).insertAgent(.generate(), name: name, description: nil).record != nil,
             let agent = try await tenant.agent(named: name)
         else { throw Missing(description: "agent \(name) exists") }
         let hash = try AgentConfig.hash(of: try config.document().root)

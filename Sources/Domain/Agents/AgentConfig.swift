@@ -13,6 +13,9 @@ public struct AgentConfig: Sendable, Hashable {
         public let providerOptions: RawJSON?
         /// The script of the `simulated` provider.
         public let script: RawJSON?
+
+        /// `provider/name`, as usage is counted.
+        public var label: String { name.isEmpty ? provider : "\(provider)/\(name)" }
     }
 
     public let agentName: String

@@ -47,6 +47,8 @@ public struct RunTransition: Sendable {
     public var dispatches: [(callID: CallID, deviceID: DeviceID)] = []
     /// The run's usage so far, when it changed.
     public var usage: TokenUsage?
+    /// What the step's model call cost; counted in the tenant's books by the same transaction.
+    public var spending: TokenSpending?
     public var error: ToolError?
     /// The step got its `assistant.message`.
     public var completesStep = false

@@ -29,26 +29,25 @@ struct Authenticate: Sendable {
 
     let authenticator: Authenticator
 
-    func callAsFunction(
-        _ request: Request, _ context: OpenContext, scope: Scope
-    ) async throws(GatewayError) -> AuthenticatedContext {
-        let principal = try await principal(of: request, context)
-        try principal.require(scope)
-        return AuthenticatedContext(Proof(context: context, principal: principal))
-    }
-
-    func callAsFunction(adminOf request: Request, _ context: OpenContext) async throws(GatewayError) -> AdminContext {
-        let principal = try await principal(of: request, context)
-        let identity = try AdminIdentity(principal, author: context.author(.admin, principal.keyID.description))
-        return AdminContext(AdminProof(context: context, identity: identity))
-    }
-
-    private func principal(of request: Request, _ context: OpenContext) async throws(GatewayError) -> Principal {
+    func principal(of request: Request, _ context: OpenContext) async throws(GatewayError) -> Principal {
         let principal = try await authenticator.authenticate(bearer: Self.bearer(request.headers[.authorization])) {
             context.clientAddress
         }
         context.tenant.note(principal.scope.tenantID)
         return principal
+    }
+
+    /// After the tenant's rates, so that requests without the scope count as well.
+    func authorized(
+        _ principal: Principal, _ context: OpenContext, scope: Scope, place: Place?
+    ) throws(GatewayError) -> AuthenticatedContext {
+        try principal.require(scope)
+        return AuthenticatedContext(Proof(context: context, principal: principal), place: place)
+    }
+
+    func admin(_ principal: Principal, _ context: OpenContext) throws(GatewayError) -> AdminContext {
+        let identity = try AdminIdentity(principal, author: context.author(.admin, principal.keyID.description))
+        return AdminContext(AdminProof(context: context, identity: identity))
     }
 
     /// RFC 6750 §2.1; the scheme's case does not matter (RFC 9110 §11.1).

@@ -19,6 +19,7 @@ struct ErrorTranslator: RouterMiddleware {
             log(failure.error, context)
             var response = Problem(failure.error, requestID: context.requestID).response()
             if let allow = failure.allow { response.headers[.allow] = allow }
+            context.tenant.rates?.add(to: &response.headers)
             // A client takes no body after HEAD: the bytes would be the beginning of the next answer.
             return request.method == .head ? response.createHeadResponse() : response
         }

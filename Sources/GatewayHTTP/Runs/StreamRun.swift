@@ -25,9 +25,11 @@ struct StreamRun: Operation {
         let (feeds, holds, principal, channel) = (gateway.feeds, gateway.keyHolds, context.principal, context.channel)
         // A cursor ahead of a live run waits there: what it has not seen yet begins after it.
         let lastSeq = max(bounds.last, 0)
+        let place = context.place
         return Response(
             status: .ok, headers: Self.headers,
             body: ResponseBody { writer in
+                defer { place?.release() }
                 // Sent at once, so that the response's head has gone before live events are written beside this writer.
                 try await writer.write(Self.preamble)
                 do {

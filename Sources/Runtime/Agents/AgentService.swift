@@ -8,13 +8,16 @@ public import Storage
 public struct AgentService: Sendable {
     private let database: Database
     private let gate: ToolGate
+    private let limiter: TenantLimiter
 
-    init(database: Database, gate: ToolGate) {
+    init(database: Database, gate: ToolGate, limiter: TenantLimiter) {
         self.database = database
         self.gate = gate
+        self.limiter = limiter
     }
 
-    /// With a config, the first version is published as well, or neither is written. 409 `agent_exists` when the name is taken.
+    /// With a config, the first version is published as well, or neither is written. 409 `agent_exists` when the name is taken, 429
+    /// `agent_limit_exceeded`.
     public func create(
         in tenant: TenantDatabase, name: String, description: String?, config: JSONNode?, version: String?, by author: ChangeAuthor
     ) async throws -> (AgentRecord, AgentVersionRecord?) {
@@ -35,8 +38,15 @@ public struct AgentService: Sendable {
     private func insert(
         _ id: AgentID, name: String, description: String?, in tenant: TenantDatabase, by author: ChangeAuthor
     ) async throws -> AgentRecord {
-        guard let agent = try await tenant.changes(by: author).insertAgent(id, name: name, description: description) else {
+        let limits = try await limiter.limits(tenant.scope)
+        let agent: AgentRecord
+        switch try await tenant.changes(by: author).insertAgent(id, name: name, description: description, limit: limits.agents) {
+        case .created(let record): agent = record
+        case .nameTaken:
             throw GatewayError.conflict("agent_exists", "An agent named \(name) exists; publish a new version of it instead.")
+        case .limitReached:
+            limiter.refused(.agents)
+            throw GatewayError.limitExceeded(.agents, limits)
         }
         return agent
     }

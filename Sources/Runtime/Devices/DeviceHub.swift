@@ -36,6 +36,7 @@ public final class DeviceHub: Sendable {
     let subscriber: RedisSubscriber
     let runs: RunService
     let gate: ToolGate
+    let limiter: TenantLimiter
     let logger: Logger
     let sessions: DeviceSessions
     let presence: DevicePresence
@@ -52,7 +53,7 @@ public final class DeviceHub: Sendable {
 
     init(
         configuration: GatewayConfiguration, replicaID: ReplicaID, database: Database, redis: RedisClient, subscriber: RedisSubscriber,
-        runs: RunService, gate: ToolGate, metrics: MetricsRegistry, logger: Logger
+        runs: RunService, gate: ToolGate, limiter: TenantLimiter, metrics: MetricsRegistry, logger: Logger
     ) {
         self.configuration = configuration
         self.replicaID = replicaID
@@ -61,6 +62,7 @@ public final class DeviceHub: Sendable {
         self.subscriber = subscriber
         self.runs = runs
         self.gate = gate
+        self.limiter = limiter
         self.logger = logger
         sessions = DeviceSessions(database)
         presence = DevicePresence(redis: redis, replicaID: replicaID)
@@ -106,6 +108,13 @@ public final class DeviceHub: Sendable {
     func open(
         _ session: DeviceSession, device: DeviceID, _ scope: TenantScope, _ capabilities: DeviceCapabilities
     ) async throws -> Bool {
+        guard let place = try await limiter.connect(device, scope) else {
+            session.refuse(
+                "device_limit_exceeded", "This tenant has as many devices connected as its limit allows; connect again later.",
+                retryable: true, closing: .tooManyConnections)
+            return false
+        }
+        session.hold(place)
         let identity = DeviceIdentity(scope: scope, deviceID: device, sessionID: .generate())
         guard
             let replaced = try await database.tenant(scope).openSession(

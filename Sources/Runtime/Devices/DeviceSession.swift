@@ -46,6 +46,7 @@ final class DeviceSession: Sendable {
         var sent: [CallID: SentCall] = [:]
         var isRepeating = false
         var subscription: RedisSubscription?
+        var place: Place?
     }
 
     let hub: DeviceHub
@@ -84,11 +85,13 @@ final class DeviceSession: Sendable {
             }
             await conclude(&group)
         }
-        let (identity, subscription) = state.withLock { state -> (DeviceIdentity?, RedisSubscription?) in
-            defer { state.subscription = nil }
-            return (state.identity, state.subscription)
+        let (identity, subscription, place) = state.withLock { state -> (DeviceIdentity?, RedisSubscription?, Place?) in
+            defer { (state.subscription, state.place) = (nil, nil) }
+            return (state.identity, state.subscription, state.place)
         }
         subscription?.cancel()
+        // The place is the device's: who took over has it now, here or in another process.
+        if currentEnd.code == DeviceCloseCode.takenOver { place?.leave() } else { place?.release() }
         if let identity { hub.sessionEnded(self, identity, reason: currentEnd.reason) }
     }
 
@@ -163,6 +166,7 @@ final class DeviceSession: Sendable {
         }
     }
 
+    func hold(_ place: Place) { state.withLock { $0.place = place } }
     func hold(_ subscription: RedisSubscription) { state.withLock { $0.subscription = subscription } }
 
     /// Ends a device that has been silent for too long; true when its next heartbeat is due.

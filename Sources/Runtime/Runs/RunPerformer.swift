@@ -12,6 +12,7 @@ struct RunPerformer: Sendable {
     let versions: VersionBook
     let models: ModelDirectory
     let gate: ToolGate
+    let tokens: TokenAccounts
     let active: ActiveRuns
     let callsCommitted: @Sendable (ClaimedRun, [NewToolCall]) -> Void
     /// Called with the calls of a run that ended here, so that devices hear of it.
@@ -132,8 +133,15 @@ struct RunPerformer: Sendable {
                 try await writer.emit(RunMachine.stepStarted(step))
             }
             do {
-                let response = try await callModel(step, attempt: restart, writer, config)
-                return try await finish(response, writer, config)
+                let request = await request(step, attempt: restart, writer, config)
+                return try await tokens.spend(
+                    writer.claimed.scope, tokens: TokenEstimate.tokens(of: request), interruption: { writer.interruption }
+                ) { day in
+                    let response = try await callModel(request, writer, config)
+                    let usage = TokenUsage(inputTokens: response.usage.inputTokens, outputTokens: response.usage.outputTokens)
+                    let spending = TokenSpending(day: day, model: config.model.label, usage: usage)
+                    return (try await finish(response, spending, writer, config), usage)
+                }
             } catch let error as ModelError where error.isRetryable && error.hasEmitted && restart < Self.maxRestartsOfStep {
                 try await writer.flush()
                 discard = await writer.state.stepStartSeq
@@ -143,15 +151,18 @@ struct RunPerformer: Sendable {
         return false
     }
 
-    private func callModel(_ step: Int, attempt: Int, _ writer: RunWriter, _ config: AgentConfig) async throws -> ModelResponse {
+    private func request(_ step: Int, attempt: Int, _ writer: RunWriter, _ config: AgentConfig) async -> ModelRequest {
+        let claimed = writer.claimed
+        return ModelRequests.make(
+            config, conversation: await writer.state.conversation, step: step, attempt: attempt,
+            tools: config.tools.filter { gate.decide(claimed.scope, agent: claimed.agentName, tool: $0).isAllowed })
+    }
+
+    private func callModel(_ request: ModelRequest, _ writer: RunWriter, _ config: AgentConfig) async throws -> ModelResponse {
         guard let client = models.client(for: config.model.provider) else {
             throw GatewayError(status: 422, code: "unknown_provider", detail: "This gateway has no provider \(config.model.provider).")
         }
-        let claimed = writer.claimed
-        let request = ModelRequests.make(
-            config, conversation: await writer.state.conversation, step: step, attempt: attempt,
-            tools: config.tools.filter { gate.decide(claimed.scope, agent: claimed.agentName, tool: $0).isAllowed })
-        let remaining = claimed.deadlineAt.millisecondsSinceUnixEpoch - Timestamp.now().millisecondsSinceUnixEpoch
+        let remaining = writer.claimed.deadlineAt.millisecondsSinceUnixEpoch - Timestamp.now().millisecondsSinceUnixEpoch
         guard remaining > 0 else { throw RunInterruption.deadlineExceeded }
         return try await withThrowingTaskGroup(of: ModelResponse?.self) { group in
             group.addTask {
@@ -182,16 +193,20 @@ struct RunPerformer: Sendable {
         }
     }
 
-    private func finish(_ response: ModelResponse, _ writer: RunWriter, _ config: AgentConfig) async throws -> Bool {
+    private func finish(
+        _ response: ModelResponse, _ spending: TokenSpending, _ writer: RunWriter, _ config: AgentConfig
+    ) async throws -> Bool {
         let prepared = ToolCallPreparer(config: config, gate: gate, claimed: writer.claimed).prepare(response.calls)
-        let usage = TokenUsage(inputTokens: response.usage.inputTokens, outputTokens: response.usage.outputTokens)
+        let usage = spending.usage
         try await writer.transition { state in
-            RunMachine.finishStep(
+            var transition = RunMachine.finishStep(
                 state,
                 message: RunEventData.assistantMessage(
                     step: state.step, text: response.text, reasoning: response.reasoning, calls: prepared.requested, usage: usage,
                     finishReason: response.finishReason.rawValue),
                 calls: prepared.calls, usage: usage, finishReason: response.finishReason.rawValue, maxSteps: config.maxSteps)
+            transition.spending = spending
+            return transition
         }
         let state = await writer.state
         let waiting = prepared.admitted.filter { call in state.openCalls.contains { $0.call.callID == call.callID } }

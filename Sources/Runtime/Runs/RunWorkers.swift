@@ -13,6 +13,7 @@ final class RunWorkers: Sendable {
     private let claims: Claims
     private let subscriber: RedisSubscriber
     private let slots: Int
+    private let tenantConcurrency: Int
     private let leaseSeconds: Int
     private let logger: Logger
     let active: ActiveRuns
@@ -23,19 +24,21 @@ final class RunWorkers: Sendable {
     private struct State {
         var isDraining = false
         var working = 0
+        var byTenant: [TenantID: Int] = [:]
         /// When the leases that were last renewed run out, by this process' own clock.
         var leaseDeadlines: [RunID: ContinuousClock.Instant] = [:]
     }
 
     init(
-        replicaID: ReplicaID, database: Database, subscriber: RedisSubscriber, active: ActiveRuns, slots: Int, leaseSeconds: Int,
-        metrics: MetricsRegistry, logger: Logger
+        replicaID: ReplicaID, database: Database, subscriber: RedisSubscriber, active: ActiveRuns, slots: Int,
+        tenantConcurrency: Int, leaseSeconds: Int, metrics: MetricsRegistry, logger: Logger
     ) {
         self.replicaID = replicaID
         claims = Claims(database)
         self.subscriber = subscriber
         self.active = active
         self.slots = slots
+        self.tenantConcurrency = tenantConcurrency
         self.leaseSeconds = leaseSeconds
         self.logger = logger
         claimedCount = metrics.counter("hsafa_runs_claimed_total", help: "Runs that this process claimed.")
@@ -84,14 +87,14 @@ final class RunWorkers: Sendable {
         while !Task.isCancelled, !isDraining {
             await ready.wait()
             while !Task.isCancelled, !isDraining {
-                let free = slots - state.withLock { $0.working }
-                guard free > 0 else { break }
-                let limit = min(free, Limits.claimBatch)
+                let (limit, passedOver) = nextRound()
+                guard limit > 0 else { break }
                 let claimedAt = ContinuousClock.now
                 let claimed: [ClaimedRun]
                 do {
                     (claimed, cursor) = try await claims.claim(
-                        worker: replicaID, leaseSeconds: leaseSeconds, limit: limit, after: cursor, defaultConcurrency: slots)
+                        worker: replicaID, leaseSeconds: leaseSeconds, limit: limit, after: cursor,
+                        defaultConcurrency: tenantConcurrency, passedOver: passedOver)
                 } catch {
                     logger.warning("claiming failed; trying again at the next poll", metadata: ["cause": "\(error)"])
                     break
@@ -103,15 +106,29 @@ final class RunWorkers: Sendable {
         }
     }
 
+    /// How many runs to claim, and tenants that get none of them. The last slots are for tenants that hold few: however long one
+    /// tenant's runs take, another's finds room here at the next round.
+    private func nextRound() -> (limit: Int, passedOver: [TenantID]) {
+        let reserve = slots > 1 ? max(1, slots / Limits.slotReserveDivisor) : 0
+        return state.withLock { state in
+            let free = slots - state.working
+            guard free <= reserve else { return (min(free - reserve, Limits.claimBatch), []) }
+            return (min(free, Limits.claimBatch), state.byTenant.filter { $0.value >= reserve }.map(\.key))
+        }
+    }
+
     private func start(_ run: ClaimedRun, _ performer: RunPerformer, _ at: ContinuousClock.Instant, _ group: inout DiscardingTaskGroup) {
         state.withLock { state in
             state.working += 1
+            state.byTenant[run.scope.tenantID, default: 0] += 1
             state.leaseDeadlines[run.runID] = at + .seconds(leaseSeconds)
         }
         group.addTask {
             await performer.perform(run)
             self.state.withLock { state in
                 state.working -= 1
+                let rest = (state.byTenant[run.scope.tenantID] ?? 1) - 1
+                state.byTenant[run.scope.tenantID] = rest > 0 ? rest : nil
                 state.leaseDeadlines[run.runID] = nil
             }
             // A slot is free: there may be more to claim, and the drain may be over.

@@ -32,14 +32,15 @@ public struct Claims: Sendable {
 
     public init(_ database: Database) { self.database = database }
 
-    /// Runs to work on, and the tenant at which the next round begins.
+    /// Runs to work on, and the tenant at which the next round begins. The queues of tenants in `passedOver` wait for another round.
     public func claim(
-        worker: ReplicaID, leaseSeconds: Int, limit: Int, after cursor: TenantID, defaultConcurrency: Int
+        worker: ReplicaID, leaseSeconds: Int, limit: Int, after cursor: TenantID, defaultConcurrency: Int, passedOver: [TenantID] = []
     ) async throws(PostgresError) -> (runs: [ClaimedRun], cursor: TenantID) {
         let rows = try await database.unscoped(
             """
             SELECT tenant_id, slug, run_id, agent_id, agent_name, version_id, claim_number, seq, deadline_at, last_tenant
-            FROM hsafa.claim_runs(\(worker), \(Int32(leaseSeconds)), \(Int32(limit)), \(cursor), \(Int32(defaultConcurrency)))
+            FROM hsafa.claim_runs(
+                \(worker), \(Int32(leaseSeconds)), \(Int32(limit)), \(cursor), \(Int32(defaultConcurrency)), \(passedOver))
             """, lane: .alone)
         var next = cursor
         let runs = try rows.mapRows { row throws(PostgresError) in

@@ -57,7 +57,7 @@ extension TenantDatabase {
     func transitionStatement(_ transition: RunTransition, of run: RunID, after: Int64, claim: Int32?, at time: Timestamp) -> SQL {
         let calls = transition.newCalls
         let outcomes = transition.outcomes
-        return """
+        let decision: SQL = """
             SELECT answer, last_seq, lease_owner FROM hsafa.transition_run(
                 \(tenantID), \(run), \(after), \(claim), \(transition.events.map(\.type.rawValue)), \(transition.events.map(\.data.string)),
                 \(time), \(transition.status?.rawValue), \(transition.resumeReason), \((transition.usage?.inputTokens).map(Int64.init)),
@@ -68,6 +68,30 @@ extension TenantDatabase {
                 \(outcomes.map { $0.outcome.result?.string }), \(outcomes.map { $0.outcome.error?.json.string }),
                 \(transition.dispatches.map(\.callID)), \(transition.dispatches.map(\.deviceID)))
             """
+        return transition.spending.map { counting($0, of: run, decision) } ?? decision
+    }
+
+    /// The decision, and in the same statement what it cost: in the books if it was applied, and only then.
+    private func counting(_ spending: TokenSpending, of run: RunID, _ decision: SQL) -> SQL {
+        let first = decision.parameters.count + 1
+        let values: [PostgresValue] = [
+            PostgresValue(tenantID), PostgresValue(run), PostgresValue(Int32(spending.day.daysSinceUnixEpoch)),
+            PostgresValue(spending.model), PostgresValue(Int64(spending.usage.inputTokens)),
+            PostgresValue(Int64(spending.usage.outputTokens)),
+        ]
+        let text = """
+            WITH decided AS MATERIALIZED (\(decision.text)), counted AS (
+                INSERT INTO hsafa.usage_daily AS u (tenant_id, day, model, stripe, input_tokens, output_tokens, model_calls)
+                SELECT $\(first), '1970-01-01'::date + $\(first + 2), $\(first + 3), (get_byte(uuid_send($\(first + 1)), 15) & 63)::smallint,
+                    $\(first + 4), $\(first + 5), 1
+                FROM decided WHERE answer = 'applied'
+                ON CONFLICT (tenant_id, day, model, stripe) DO UPDATE SET
+                    input_tokens = u.input_tokens + excluded.input_tokens,
+                    output_tokens = u.output_tokens + excluded.output_tokens, model_calls = u.model_calls + 1
+            )
+            SELECT answer, last_seq, lease_owner FROM decided
+            """
+        return SQL(unsafeSQL: text, parameters: decision.parameters + values)
     }
 
     /// The fold of a run's log, deltas left out but counted; nil when there is no such run.

@@ -35,15 +35,18 @@ struct DeviceReplica: Sendable {
             feeds: FeedHub(database: database, stream: stream, subscriber: subscriber, metrics: metrics, logger: logger), stream: stream,
             published: metrics.counter("published", help: ""))
         let workers = RunWorkers(
-            replicaID: replicaID, database: database, subscriber: subscriber, active: ActiveRuns(), slots: 1, leaseSeconds: 30,
-            metrics: metrics, logger: logger)
+            replicaID: replicaID, database: database, subscriber: subscriber, active: ActiveRuns(), slots: 1, tenantConcurrency: 1,
+            leaseSeconds: 30, metrics: metrics, logger: logger)
         let link = DeviceLink()
         runs = RunService(
             database: database, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID, metrics: metrics,
             logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
+        let limiter = TenantLimiter(
+            defaults: TenantLimits(), replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, metrics: metrics,
+            logger: logger)
         hub = DeviceHub(
             configuration: configuration, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, runs: runs,
-            gate: ToolGate(policies: try PolicyBook(directory: folder.path, logger: logger)), metrics: metrics, logger: logger)
+            gate: ToolGate(policies: try PolicyBook(directory: folder.path, logger: logger)), limiter: limiter, metrics: metrics, logger: logger)
         devices = DeviceService(configuration: configuration, database: database, redis: redis, hub: hub, runs: runs)
         link.hub = hub
     }

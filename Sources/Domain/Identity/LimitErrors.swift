@@ -1,0 +1,36 @@
+extension GatewayError {
+    /// 429 (RFC 6585 §4); the code names the limit. `retryAfterSeconds` nil: waiting alone does not help.
+    public static func limitExceeded(_ name: LimitName, _ limits: TenantLimits, retryAfterSeconds: Int? = nil) -> GatewayError {
+        let (code, detail) =
+            switch name {
+            case .requests:
+                (
+                    "request_limit_exceeded",
+                    "This tenant may make \(limits.requestsPerSecond) requests a second, \(limits.requestBurst) at once; wait as Retry-After says."
+                )
+            case .runs:
+                (
+                    "run_limit_exceeded",
+                    "This tenant may create \(limits.runsPerMinute) runs a minute; wait as Retry-After says. Nothing was created."
+                )
+            case .concurrentRuns:
+                ("concurrent_run_limit_exceeded", "This tenant may have \(limits.concurrentRuns) runs at work at once; the others wait.")
+            case .streams:
+                ("stream_limit_exceeded", "This tenant may have \(limits.streams) event streams open at once; close one, or try again later.")
+            case .devices:
+                ("device_limit_exceeded", "This tenant may have \(limits.devices) devices connected at once; disconnect one.")
+            case .agents: ("agent_limit_exceeded", "This tenant may have \(limits.agents) agents; delete one that is no longer used.")
+            case .modelTokens:
+                ("token_limit_exceeded", "This tenant may use \(limits.modelTokensPerDay ?? 0) model tokens a day.")
+            }
+        return GatewayError(status: 429, code: code, detail: detail, retryAfterSeconds: retryAfterSeconds)
+    }
+
+    /// The day's tokens are spent: a call with a reservation of `wanted` does not fit.
+    public static func tokensSpent(limit: Int, used: Int, wanted: Int, day: UsageDay) -> GatewayError {
+        GatewayError(
+            status: 429, code: "token_limit_exceeded",
+            detail: "This tenant's limit model_tokens is \(limit) a day; \(used) are used and the next model call may need \(wanted). "
+                + "It begins anew at \(day.end).")
+    }
+}

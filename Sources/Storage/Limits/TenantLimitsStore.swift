@@ -1,0 +1,44 @@
+public import Domain
+import JSON
+public import Postgres
+public import Redis
+
+extension TenantDatabase {
+    /// The tenant's overrides; nil when the tenant is gone.
+    public func limitOverrides() async throws(PostgresError) -> TenantLimitOverrides? {
+        guard let row = try await query("SELECT limits FROM hsafa.tenants WHERE tenant_id = \(tenantID)").first else { return nil }
+        return TenantLimitOverrides(stored: try row.decode(0))
+    }
+}
+
+/// Changing the limits of any tenant: for admins, and for the machine.
+public struct TenantLimitsStore: Sendable {
+    private let client: PostgresClient
+
+    public init(_ database: Database) { client = database.client }
+    /// On the machine, with the owner's connection.
+    public init(owner: PostgresClient) { client = owner }
+
+    /// The overrides as they are now; nil when there is no such tenant. Patches of several admins merge.
+    public func apply(_ patch: TenantLimitPatch, to tenant: TenantID) async throws(PostgresError) -> TenantLimitOverrides? {
+        let rows = try await client.query(
+            "SELECT hsafa.set_tenant_limits(\(tenant), \(patch.json.jsonb))", scope: nil, lane: .alone)
+        return try rows.first?.decode(0, as: RawJSON?.self).map { TenantLimitOverrides(stored: $0) }
+    }
+
+    /// For the owner alone.
+    public func find(slug: String) async throws(PostgresError) -> (tenantID: TenantID, overrides: TenantLimitOverrides)? {
+        guard let row = try await client.query("SELECT tenant_id, limits FROM hsafa.find_tenant(\(slug))", scope: nil, lane: .alone).first
+        else { return nil }
+        return (try row.decode(0), TenantLimitOverrides(stored: try row.decode(1)))
+    }
+}
+
+/// Tells every replica that a tenant's row was changed. Behind it stands the age at which limits are read again.
+public struct TenantChanges: Sendable {
+    private let redis: RedisClient
+
+    public init(_ redis: RedisClient) { self.redis = redis }
+
+    public func publish(_ tenant: TenantID) { redis.post([RedisCommand("PUBLISH", RedisKeys.tenantsChanged, tenant.description)]) }
+}
