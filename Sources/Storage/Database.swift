@@ -60,6 +60,26 @@ public struct TenantDatabase: Sendable {
         }
     }
 
+    /// Another tenant's rows, for what the platform's admins write. Inside a transaction it stays part of that one.
+    func visiting<R: Sendable>(
+        _ other: TenantScope, _ body: (TenantDatabase) async throws(PostgresError) -> R
+    ) async throws(PostgresError) -> R {
+        switch road {
+        case .lanes(let client): return try await body(TenantDatabase(client: client, scope: other))
+        case .open(let transaction):
+            try await enter(other, transaction)
+            // After an error nothing but the way out is left, so only a success leads back.
+            let result = try await body(TenantDatabase(transaction, scope: other))
+            try await enter(scope, transaction)
+            return result
+        }
+    }
+
+    private func enter(_ scope: TenantScope, _ transaction: PostgresTransaction) async throws(PostgresError) {
+        _ = try await transaction.query(
+            "SELECT set_config('app.tenant_id', \(scope.tenantID.description), true)")
+    }
+
     /// All of what `body` does, or nothing of it. Inside a transaction it is part of that one.
     package func withTransaction<R: Sendable>(_ body: @Sendable (PostgresTransaction) async throws -> R) async throws -> R {
         switch road {

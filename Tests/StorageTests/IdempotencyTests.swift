@@ -2,6 +2,7 @@ import Domain
 import JSON
 import Postgres
 import Storage
+import TestSupport
 import Testing
 
 struct IdempotencyTests {
@@ -128,9 +129,9 @@ struct IdempotencyTests {
             let id = AgentID.generate()
             await #expect(throws: Missing.self) {
                 try await tenant.inTransaction { inside in
-                    #expect(try await inside.insertAgent(id, name: "a", description: nil) != nil)
+                    #expect(try await inside.changes(by: .test).insertAgent(id, name: "a", description: nil).record != nil)
                     // What opens a transaction by itself joins this one.
-                    let outcome = try await inside.publish(id, version: nil, config: RawJSON("{}"), configHash: "h", metadata: nil)
+                    let outcome = try await inside.changes(by: .test).publish(id, version: nil, config: RawJSON("{}"), configHash: "h", metadata: nil)
                     guard case .created = outcome else { throw PostgresError(.decoding, "\(outcome)") }
                     #expect(try await inside.agent(id)?.currentVersionID != nil)
                     #expect(try await tenant.agent(id) == nil, "nobody else sees it yet")

@@ -1,22 +1,35 @@
 import Domain
-import Hummingbird
 import JSON
 import Runtime
 import Storage
 
 /// `POST /api/admin/tenants` {slug, name?}: the slug is for life, for policies name it.
-struct CreateTenant: AdminOperation {
+struct CreateTenant: CreatingOperation {
     static let audit = AuditRule.logs([.tenantCreate])
     let gateway: Gateway
 
-    func handle(_ request: Request, _ context: AdminContext) async throws -> Response {
-        try QueryReader.refuseAny(request)
-        let body = try await JSONBody.read(request)
-        var reader = try JSONObjectReader(body.root)
+    struct Draft {
+        let slug: String
+        let name: String
+    }
+
+    func read(_ request: CreationRequest, _ context: AdminContext) async throws -> Draft {
+        try QueryReader.refuseAny(request.head)
+        var reader = try JSONObjectReader(try request.json().root)
         let slug = try reader.string("slug", maxBytes: 64)
         let name = try reader.has("name") ? reader.label("name", maxBytes: Limits.maxKeyNameBytes) : slug
         try reader.finish()
-        let tenant = try await gateway.tenants.create(context.admin, slug: slug, name: name)
-        return tenant.answer(.created, location: "/api/admin/tenants/\(tenant.tenantID)")
+        return Draft(slug: slug, name: name)
+    }
+
+    /// The platform's own tenant: what is created has no home yet.
+    func home(of draft: Draft, _ context: AdminContext) -> TenantScope { context.principal.scope }
+
+    func create(_ draft: Draft, in platform: TenantDatabase, _ context: AdminContext) async throws -> TenantRecord {
+        try await gateway.tenants.create(context.admin, slug: draft.slug, name: draft.name, in: platform)
+    }
+
+    func answer(_ tenant: TenantRecord) -> CreationAnswer {
+        Answer.creation(location: "/api/admin/tenants/\(tenant.tenantID)") { writer in tenant.write(to: &writer) }
     }
 }

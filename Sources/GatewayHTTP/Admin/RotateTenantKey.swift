@@ -1,26 +1,43 @@
 import Domain
-import Hummingbird
+import HTTPTypes
+import JSON
 import Runtime
 import Storage
 
 /// `POST /api/admin/tenants/{tenantId}/keys/{keyId}/rotate` {overlapSeconds?, expiresAt?}.
-struct RotateTenantKey: AdminOperation {
+struct RotateTenantKey: CreatingOperation {
     static let audit = AuditRule.logs([.keyRotate])
     let gateway: Gateway
 
-    func handle(_ request: Request, _ context: AdminContext) async throws -> Response {
-        let tenantID = try context.tenantID()
-        let id = try context.parameters.id("keyId", "key", as: APIKeyID.self)
-        try QueryReader.refuseAny(request)
-        let scope = try await gateway.tenants.scopeForKeys(context.admin, tenantID)
-        let rotation = try await afterExistence {
-            _ = try await gateway.keys.get(scope, id)
-        } _: {
-            try KeyRotation(try await JSONBody.readIfPresent(request))
-        }
-        return try await gateway.keys.rotate(
-            scope, id, overlapSeconds: rotation.overlapSeconds, expiresAt: rotation.expiresAt, issuer: context.admin.principal,
-            by: context.admin.author
-        ).answer(.ok)
+    struct Draft {
+        let scope: TenantScope
+        let rotation: RotationDraft
     }
+
+    func requireParent(_ request: CreationRequest, _ context: AdminContext) async throws {
+        let scope = try await gateway.tenants.scopeForKeys(context.admin, try context.tenantID())
+        _ = try await gateway.keys.get(scope, try keyID(context))
+    }
+
+    func read(_ request: CreationRequest, _ context: AdminContext) async throws -> Draft {
+        let id = try keyID(context)
+        let scope = try await gateway.tenants.scopeForKeys(context.admin, try context.tenantID())
+        try QueryReader.refuseAny(request.head)
+        let rotation = try KeyRotation(try request.jsonIfPresent())
+        return Draft(
+            scope: scope,
+            rotation: try await gateway.keys.prepareRotation(
+                scope, id, overlapSeconds: rotation.overlapSeconds, expiresAt: rotation.expiresAt, issuer: context.principal))
+    }
+
+    func home(of draft: Draft, _ context: AdminContext) -> TenantScope { draft.scope }
+
+    func create(_ draft: Draft, in tenant: TenantDatabase, _ context: AdminContext) async throws -> IssuedKey {
+        try await gateway.keys.rotate(draft.rotation, in: tenant, by: context.admin.author)
+    }
+
+    func answer(_ issued: IssuedKey) -> CreationAnswer { issued.answer(.ok) }
+    func committed(_ issued: IssuedKey) { gateway.keys.rotated(issued) }
+
+    private func keyID(_ context: AdminContext) throws(GatewayError) -> APIKeyID { try context.parameters.id("keyId", "key") }
 }

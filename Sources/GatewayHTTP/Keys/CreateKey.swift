@@ -1,21 +1,25 @@
 import Domain
-import Hummingbird
+import HTTPTypes
 import JSON
 import Runtime
 import Storage
 
 /// `POST /api/keys` {name, scopes, expiresAt?}: the key is shown this once. A key hands out no more than it has.
-struct CreateKey: Operation {
+struct CreateKey: CreatingOperation {
     static let audit = AuditRule.logs([.keyCreate])
     let gateway: Gateway
 
-    func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
-        try QueryReader.refuseAny(request)
-        let body = try await JSONBody.read(request)
-        var reader = try JSONObjectReader(body.root)
+    func read(_ request: CreationRequest, _ context: AuthenticatedContext) async throws -> KeyDraft {
+        try QueryReader.refuseAny(request.head)
+        var reader = try JSONObjectReader(try request.json().root)
         let new = try reader.keyRequest()
         try reader.finish()
-        let issued = try await gateway.keys.issue(context.scope, new, issuer: context.principal, by: context.author)
-        return issued.answer(.created, location: "/api/keys/\(issued.listing.keyID)")
+        return try await gateway.keys.prepare(new, issuer: context.principal)
     }
+
+    func create(_ draft: KeyDraft, in tenant: TenantDatabase, _ context: AuthenticatedContext) async throws -> IssuedKey {
+        try await gateway.keys.issue(draft, in: tenant, by: context.author)
+    }
+
+    func answer(_ issued: IssuedKey) -> CreationAnswer { issued.answer(.created, location: "/api/keys/\(issued.listing.keyID)") }
 }

@@ -24,8 +24,8 @@ extension APIKeyListing {
 
 extension IssuedKey {
     /// The one answer that holds the key's text.
-    func answer(_ status: HTTPResponse.Status, location: String? = nil) -> Response {
-        Answer.object(status, location: location) { writer in
+    func answer(_ status: HTTPResponse.Status, location: String? = nil) -> CreationAnswer {
+        Answer.creation(status, location: location, secretID: listing.keyID.description) { writer in
             writer.field("key", string: text)
             listing.write(to: &writer)
         }

@@ -1,5 +1,5 @@
 import Cryptography
-import Domain
+public import Domain
 public import JSON
 public import Storage
 

@@ -8,6 +8,25 @@ public import Storage
 public struct IssuedKey: Sendable {
     public let text: String
     public let listing: APIKeyListing
+    /// Whose key was rotated.
+    var tenantID: TenantID?
+}
+
+/// A key before it is written: checked, its secret made and hashed.
+public struct KeyDraft: Sendable {
+    let text: String
+    let secret: SecretRow
+    let new: NewAPIKey
+}
+
+/// A rotation before it is written.
+public struct RotationDraft: Sendable {
+    let keyID: APIKeyID
+    let text: String
+    let secret: SecretRow
+    let overlapSeconds: Int
+    let expiresAt: Timestamp?
+    let issuer: Principal
 }
 
 public struct KeyRequest: Sendable {
@@ -49,9 +68,8 @@ public struct KeyService: Sendable {
 
     // MARK: Change
 
-    public func issue(
-        _ scope: TenantScope, _ request: KeyRequest, issuer: Principal, by author: ChangeAuthor
-    ) async throws -> IssuedKey {
+    /// Checks, and the hash, which takes long: before a transaction is opened for the writing.
+    public func prepare(_ request: KeyRequest, issuer: Principal) async throws -> KeyDraft {
         guard !request.scopes.isEmpty else { throw Self.invalid("scopes", "must name at least one scope") }
         let expiresAt = request.expiresAt ?? (issuer.isAdmin ? nil : issuer.expiresAt)
         try Self.requireFuture(expiresAt)
@@ -59,32 +77,46 @@ public struct KeyService: Sendable {
         let (token, secret) = try await makeSecret()
         let new = NewAPIKey(
             name: request.name, scopes: request.scopes, expiresAt: expiresAt, issuer: issuer.isAdmin ? nil : issuer.keyID)
-        guard let listing = try await database.tenant(scope).changes(by: author).insertKey(.generate(), new, secret) else {
-            guard try await database.tenant(scope).apiKeyCount() < Limits.maxKeysPerTenant else {
+        return KeyDraft(text: token.text, secret: secret, new: new)
+    }
+
+    public func issue(_ draft: KeyDraft, in tenant: TenantDatabase, by author: ChangeAuthor) async throws -> IssuedKey {
+        guard let listing = try await tenant.changes(by: author).insertKey(.generate(), draft.new, draft.secret) else {
+            guard try await tenant.apiKeyCount() < Limits.maxKeysPerTenant else {
                 throw GatewayError.conflict("too_many_keys", "A tenant has at most \(Limits.maxKeysPerTenant) keys; revoke some first.")
             }
             throw GatewayError.unauthorized
         }
-        return IssuedKey(text: token.text, listing: listing)
+        return IssuedKey(text: draft.text, listing: listing)
     }
 
-    /// A new secret under the same keyId; the one before is good for `overlapSeconds` more. `expiresAt` nil: as before.
-    public func rotate(
-        _ scope: TenantScope, _ id: APIKeyID, overlapSeconds: Int, expiresAt: Timestamp?, issuer: Principal, by author: ChangeAuthor
-    ) async throws -> IssuedKey {
-        try await requireToRotate(scope, id, expiresAt: expiresAt, issuer)
+    /// As for issuing: everything that needs no transaction.
+    public func prepareRotation(
+        _ scope: TenantScope, _ id: APIKeyID, overlapSeconds: Int, expiresAt: Timestamp?, issuer: Principal
+    ) async throws -> RotationDraft {
+        try await requireToRotate(database.tenant(scope), id, expiresAt: expiresAt, issuer)
         let (token, secret) = try await makeSecret()
-        let changes = database.tenant(scope).changes(by: author)
+        return RotationDraft(
+            keyID: id, text: token.text, secret: secret, overlapSeconds: overlapSeconds, expiresAt: expiresAt, issuer: issuer)
+    }
+
+    /// A new secret under the same keyId; the one before is good for `overlapSeconds` more. `rotated(_:)` is for after the commit.
+    public func rotate(_ draft: RotationDraft, in tenant: TenantDatabase, by author: ChangeAuthor) async throws -> IssuedKey {
         for _ in 0..<3 {
-            let key = try await requireToRotate(scope, id, expiresAt: expiresAt, issuer)
-            let rotated = try await changes.rotateKey(
-                id, generation: key.generation, secret, overlapSeconds: overlapSeconds, expiresAt: expiresAt,
-                issuer: issuer.isAdmin ? nil : issuer.keyID)
-            guard let rotated else { continue }
-            watch.committed(AccessChanges(keys: [.init(tenantID: scope.tenantID, keyID: id, generation: rotated.generation)]))
-            return IssuedKey(text: token.text, listing: rotated)
+            let key = try await requireToRotate(tenant, draft.keyID, expiresAt: draft.expiresAt, draft.issuer)
+            let rotated = try await tenant.changes(by: author).rotateKey(
+                draft.keyID, generation: key.generation, draft.secret, overlapSeconds: draft.overlapSeconds, expiresAt: draft.expiresAt,
+                issuer: draft.issuer.isAdmin ? nil : draft.issuer.keyID)
+            if let rotated { return IssuedKey(text: draft.text, listing: rotated, tenantID: tenant.scope.tenantID) }
         }
         throw GatewayError.conflict("key_is_changing", "The key was changed by others at the same time; look at it, and rotate again.")
+    }
+
+    /// A rotation was committed: whoever has the key in its cache looks again.
+    public func rotated(_ issued: IssuedKey) {
+        guard let tenantID = issued.tenantID else { return }
+        watch.committed(
+            AccessChanges(keys: [.init(tenantID: tenantID, keyID: issued.listing.keyID, generation: issued.listing.generation)]))
     }
 
     /// At once and for good, everywhere. Idempotent.
@@ -101,9 +133,9 @@ public struct KeyService: Sendable {
     /// A rotation hands out all that the key has: its scopes, for as long as it will live.
     @discardableResult
     private func requireToRotate(
-        _ scope: TenantScope, _ id: APIKeyID, expiresAt: Timestamp?, _ issuer: Principal
+        _ tenant: TenantDatabase, _ id: APIKeyID, expiresAt: Timestamp?, _ issuer: Principal
     ) async throws -> APIKeyListing {
-        let key = try await get(scope, id)
+        guard let key = try await tenant.apiKey(id) else { throw GatewayError.notFound("key") }
         guard !key.isAdmin else {
             throw GatewayError.conflict("platform_key", "Keys of admins are made on the gateway's own machine, and revoked anywhere.")
         }

@@ -26,9 +26,13 @@ public struct TenantService: Sendable {
         self.watch = watch
     }
 
-    private func directory<R>(_ admin: AdminIdentity, _ body: (TenantDirectory) async throws -> R) async throws -> R {
+    /// - Parameter platform: the platform's own rows, where they are part of a transaction.
+    private func directory<R>(
+        _ admin: AdminIdentity, in platform: TenantDatabase? = nil, _ body: (TenantDirectory) async throws -> R
+    ) async throws -> R {
         do {
-            return try await body(TenantDirectory(database, admin: admin.principal.keyID, author: admin.author))
+            let platform = platform ?? database.tenant(admin.principal.scope)
+            return try await body(TenantDirectory(platform, admin: admin.principal.keyID, author: admin.author))
         } catch let error as PostgresError where error.sqlState == "HS403" {
             // The key was revoked, or expired, since this request was let in.
             throw GatewayError.unauthorized
@@ -36,12 +40,14 @@ public struct TenantService: Sendable {
     }
 
     /// 409 when the slug is taken; it is for life.
-    public func create(_ admin: AdminIdentity, slug: String, name: String) async throws -> TenantRecord {
+    public func create(
+        _ admin: AdminIdentity, slug: String, name: String, in platform: TenantDatabase
+    ) async throws -> TenantRecord {
         guard Slug.isValid(slug) else {
             let rule = "must be 1 to 63 lower case letters, digits and dashes, with no dash at its ends"
             throw GatewayError.invalidBody(JSONViolation(pointer: "/slug", message: rule))
         }
-        return try await directory(admin) { directory in
+        return try await directory(admin, in: platform) { directory in
             guard let tenant = try await directory.create(.generate(), slug: slug, name: name) else {
                 throw GatewayError.conflict("tenant_exists", "A tenant with the slug \(slug) exists; slugs are never given twice.")
             }

@@ -35,7 +35,7 @@ public struct TenantLimitsStore: Sendable {
 }
 
 /// Tells every replica that a tenant's row was changed. Behind it stands the age at which limits are read again.
-public struct TenantChanges: Sendable {
+public struct TenantNotices: Sendable {
     private let redis: RedisClient
 
     public init(_ redis: RedisClient) { self.redis = redis }

@@ -20,12 +20,13 @@ public struct TenantRecord: Sendable {
 
 /// All tenants, for the platform's admins. Each function asks the database again whether `admin` is a good key of one.
 public struct TenantDirectory: Sendable {
-    private let database: Database
+    /// The platform's own tenant, whose key the admin has.
+    private let platform: TenantDatabase
     private let admin: APIKeyID
     private let author: ChangeAuthor
 
-    public init(_ database: Database, admin: APIKeyID, author: ChangeAuthor) {
-        self.database = database
+    public init(_ platform: TenantDatabase, admin: APIKeyID, author: ChangeAuthor) {
+        self.platform = platform
         self.admin = admin
         self.author = author
     }
@@ -38,8 +39,8 @@ public struct TenantDirectory: Sendable {
             writer.field("slug", string: slug)
             writer.field("name", string: name)
         }
-        return try await changes(of: id).write(
-            entry, "SELECT \(unsafeSQL: Self.columns) FROM hsafa.create_tenant(\(admin), \(id), \(slug), \(name))"
+        return try await write(
+            entry, in: id, "SELECT \(unsafeSQL: Self.columns) FROM hsafa.create_tenant(\(admin), \(id), \(slug), \(name))"
         ).first.map(Self.tenant)
     }
 
@@ -47,7 +48,7 @@ public struct TenantDirectory: Sendable {
     public func tenants(
         status: TenantRecord.Status?, limit: Int, after: TenantID?
     ) async throws(PostgresError) -> [TenantRecord] {
-        try await database.unscoped(
+        try await platform.query(
             """
             SELECT \(unsafeSQL: Self.columns)
             FROM hsafa.list_tenants(\(admin), \(TenantID?.none), \(status?.rawValue), \(after), \(Int32(limit)))
@@ -56,7 +57,7 @@ public struct TenantDirectory: Sendable {
     }
 
     public func tenant(_ id: TenantID) async throws(PostgresError) -> TenantRecord? {
-        try await database.unscoped(
+        try await platform.query(
             """
             SELECT \(unsafeSQL: Self.columns)
             FROM hsafa.list_tenants(\(admin), \(id), \(String?.none), \(TenantID?.none), 1::integer)
@@ -67,8 +68,8 @@ public struct TenantDirectory: Sendable {
     /// nil when nothing changed.
     public func update(_ id: TenantID, name: String?) async throws(PostgresError) -> TenantRecord? {
         let entry = AuditEntry(.tenantUpdate, id) { writer in writer.field("name", stringIfPresent: name) }
-        return try await changes(of: id).write(
-            entry, "SELECT \(unsafeSQL: Self.columns) FROM hsafa.update_tenant(\(admin), \(id), \(name))"
+        return try await write(
+            entry, in: id, "SELECT \(unsafeSQL: Self.columns) FROM hsafa.update_tenant(\(admin), \(id), \(name))"
         ).first.map(Self.tenant)
     }
 
@@ -79,8 +80,8 @@ public struct TenantDirectory: Sendable {
         let entry = AuditEntry(status == .suspended ? .tenantSuspend : .tenantResume, id) { writer in
             writer.field("reason", stringIfPresent: reason)
         }
-        return try await changes(of: id).write(
-            entry, "SELECT \(unsafeSQL: Self.columns) FROM hsafa.set_tenant_status(\(admin), \(id), \(status.rawValue))"
+        return try await write(
+            entry, in: id, "SELECT \(unsafeSQL: Self.columns) FROM hsafa.set_tenant_status(\(admin), \(id), \(status.rawValue))"
         ).first.map(Self.tenant)
     }
 
@@ -88,7 +89,7 @@ public struct TenantDirectory: Sendable {
     public func audit(
         tenant: TenantID?, _ filter: AuditFilter, limit: Int, after: AuditCursor?
     ) async throws(PostgresError) -> [AuditRecord] {
-        try await database.unscoped(
+        try await platform.query(
             """
             SELECT tenant_id, audit_id, at, actor_kind, actor_id, action, target_kind, target_id, address, request_id, details
             FROM hsafa.list_audit(\(admin), \(tenant), \(filter.action), \(filter.actorID), \(filter.targetID), \(filter.from),
@@ -98,8 +99,10 @@ public struct TenantDirectory: Sendable {
     }
 
     /// Rows of the audit log stand in the tenant that was changed.
-    private func changes(of id: TenantID) -> TenantChanges {
-        database.tenant(TenantScope(tenantID: id, slug: "")).changes(by: author)
+    private func write(_ entry: AuditEntry, in id: TenantID, _ change: SQL) async throws(PostgresError) -> PostgresRows {
+        try await platform.visiting(TenantScope(tenantID: id, slug: "")) { tenant throws(PostgresError) in
+            try await tenant.changes(by: author).write(entry, change)
+        }
     }
 
     private static func tenant(_ row: PostgresRow) throws(PostgresError) -> TenantRecord {

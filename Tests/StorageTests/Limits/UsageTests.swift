@@ -134,7 +134,7 @@ struct UsageTests {
             let made = try await withThrowingTaskGroup(of: Bool.self) { group in
                 for index in 0..<50 {
                     group.addTask {
-                        switch try await tenant.insertAgent(.generate(), name: "agent-\(index)", description: nil, limit: 10) {
+                        switch try await tenant.changes(by: .test).insertAgent(.generate(), name: "agent-\(index)", description: nil, limit: 10) {
                         case .created: true
                         case .limitReached: false
                         case .nameTaken: throw MissingFixture(description: "a name of its own was taken")
@@ -146,7 +146,7 @@ struct UsageTests {
             #expect(made == 10)
             let stored = try await tenant.agents(limit: 100, after: nil)
             #expect(stored.count == 10)
-            #expect(try await tenant.deleteAgent(stored[0].agentID))
+            #expect(try await tenant.changes(by: .test).deleteAgent(stored[0].agentID))
             #expect(try await tenant.insertAgent(.generate(), name: "next", description: nil, limit: 10).record != nil)
         }
     }
