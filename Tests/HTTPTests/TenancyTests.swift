@@ -13,9 +13,11 @@ struct TenancyTests {
         let run: String
         let call: String
         let device: String
+        let key: String
 
         init(_ tenant: TestTenant) async throws {
             device = try await tenant.device().id
+            key = try #require(try await tenant.send("GET", "/api/keys").data().first?["keyId"]?.string)
             run = try await tenant.run(steps: [Config.calls("ask")], tools: [Config.browser("ask")])
             call = try #require(try await tenant.pendingCalls(run).first?["callId"]?.string)
             let snapshot = try await tenant.snapshot(run)
@@ -29,6 +31,7 @@ struct TenancyTests {
                 case "{agentId}": return "/\(agent)"
                 case "{versionId}": return "/\(version)"
                 case "{runId}": return "/\(run)"
+                case "{keyId}": return "/\(key)"
                 case "{deviceId}": return "/\(device)"
                 default:
                     try #require(!part.hasPrefix("{"), "no thing for \(part)")
@@ -42,7 +45,7 @@ struct TenancyTests {
         let things = try await Things(try await TestTenant.make())
         let stranger = try await TestTenant.make()
         let headers = [("X-Request-Id", "same")]
-        for route in RouteTable.all where route.path.contains("{") {
+        for route in RouteTable.all where route.path.contains("{") && route.scope != nil {
             for body in [nil, #"{"callId":"\#(things.call)","result":1}"#, #"{"description":"mine","displayName":"mine"}"#] {
                 let theirs = try await stranger.send("\(route.method)", try things.path(route.path), body, headers: headers)
                 let nobodys = try await stranger.send("\(route.method)", route.path(with: unknownID()), body, headers: headers)
