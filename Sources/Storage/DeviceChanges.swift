@@ -19,7 +19,8 @@ extension TenantChanges {
         let entry = AuditEntry(.deviceUpdate, id) { writer in
             writer.field("displayName", stringIfPresent: displayName ?? nil)
             writer.field("labels", rawIfPresent: labels.map { Labels.json($0) })
-            writer.field("allowedTools", rawIfPresent: (allowedTools ?? nil).map { tools in .array { for tool in tools { $0.string(tool) } } })
+            writer.field(
+                "allowedTools", rawIfPresent: (allowedTools ?? nil).map { tools in .array { for tool in tools { $0.string(tool) } } })
             let cleared = [("displayName", displayName == .some(nil)), ("allowedTools", allowedTools == .some(nil))].filter(\.1)
             if !cleared.isEmpty { writer.field("cleared", raw: .array { list in for (name, _) in cleared { list.string(name) } }) }
         }

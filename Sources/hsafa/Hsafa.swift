@@ -16,6 +16,8 @@ struct Hsafa: AsyncParsableCommand {
               hsafa device connect --tools tools.json &
               hsafa run my-agent "What is in my notes?"
 
+            Who may do what, and who did: hsafa keys, hsafa audit; for the platform's admins hsafa admin.
+
             WHICH GATEWAY, WHICH KEY
               1. --url and --api-key
               2. HSAFA_URL and HSAFA_API_KEY
@@ -37,7 +39,10 @@ struct Hsafa: AsyncParsableCommand {
             Colours appear on a terminal only, and never when NO_COLOR is set.
             """,
         version: "1.0.0",
-        subcommands: [Init.self, Validate.self, Publish.self, List.self, Pull.self, Run.self, Watch.self, DeviceGroup.self])
+        subcommands: [
+            Init.self, Validate.self, Publish.self, List.self, Pull.self, Run.self, Watch.self, DeviceGroup.self, KeysGroup.self,
+            AuditCommand.self, AdminGroup.self,
+        ])
 
     static func main() async {
         do {

@@ -15,6 +15,9 @@ struct Answer: Sendable {
     func json() throws -> JSONNode { try JSONDocument(parsing: bytes).root }
     func string(_ key: String) throws -> String { try #require(try json()[key]?.string, "no \(key) in \(text)") }
 
+    /// The items of a list.
+    func data() throws -> [JSONNode] { try Array(#require(try json()["data"]?.elements, "no list: \(text)")) }
+
     /// Pointers of `errors`.
     func pointers() throws -> [String] { try (json()["errors"]?.elements).map { $0.compactMap { $0["pointer"]?.string } } ?? [] }
 

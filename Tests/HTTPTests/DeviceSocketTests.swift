@@ -170,7 +170,7 @@ struct DeviceSocketTests {
 }
 
 /// A device before its enrolment.
-private struct TestDeviceSeed {
+struct TestDeviceSeed {
     let key: DeviceKey
 
     func enroll(_ tenant: TestTenant, _ token: NewEnrollmentToken) async throws -> Answer {

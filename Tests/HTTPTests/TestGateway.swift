@@ -33,13 +33,14 @@ struct TestGateway: Sendable {
     /// Lives as long as the test process.
     static func running(
         in environment: TestEnvironment, maxConcurrentRuns: Int = 256, listener: ListenerConfiguration = ListenerConfiguration(),
-        logger: Logger? = nil
+        logger: Logger? = nil, _ configure: (inout GatewayConfiguration) -> Void = { _ in }
     ) async throws -> TestGateway {
         let group = MultiThreadedEventLoopGroup.singleton
-        let configuration = GatewayConfiguration(
+        var configuration = GatewayConfiguration(
             port: 0, publicURL: audience, policiesDirectory: TestEnvironment.repository + "/policies",
             migrationsDirectory: TestEnvironment.repository + "/migrations", maxConcurrentRuns: maxConcurrentRuns,
             openAPIFile: TestEnvironment.repository + "/openapi.yaml")
+        configure(&configuration)
         let gateway = try Gateway(
             configuration,
             Gateway.Dependencies(

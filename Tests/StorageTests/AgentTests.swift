@@ -135,10 +135,10 @@ struct AgentTests {
             let scope = try await db.makeTenant()
             let id = try await Bootstrap(owner: db.owner).insertKey(
                 tenant: scope.tenantID, publicID: "abcdefghijkl", name: "n", secretHash: "h", scopes: [.runsRead, .agentsWrite],
-                isAdmin: true)
+                isAdmin: false)
             let credentials = Credentials(db.database)
             let key = try #require(try await credentials.apiKey(publicID: "abcdefghijkl"))
-            #expect(key.keyID == id && key.scope == scope && key.scopes == [.runsRead, .agentsWrite] && key.isAdmin)
+            #expect(key.keyID == id && key.scope == scope && key.scopes == [.runsRead, .agentsWrite] && !key.isAdmin)
             #expect(!key.isRevoked && !key.isTenantSuspended && key.expiresAt == nil && key.generation == 1)
             #expect(try await credentials.apiKey(publicID: "unknown") == nil)
             try await db.asOwner(scope, "UPDATE hsafa.tenants SET status = 'suspended' WHERE tenant_id = \(scope.tenantID)")

@@ -107,14 +107,28 @@ public final class TestEnvironment: Sendable {
 
     /// A key of the tenant; the hash is made with the least cost, as what is under test is not argon2's strength.
     public func makeKey(_ scope: TenantScope, scopes: [Scope] = Scope.allCases) async throws -> String {
+        let (token, hash) = try await Self.makeSecret()
+        _ = try await Bootstrap(owner: owner).insertKey(
+            tenant: scope.tenantID, publicID: token.id, name: "test", secretHash: hash, scopes: scopes, isAdmin: false)
+        return token.text
+    }
+
+    /// A key of the platform's admins.
+    public func makeAdminKey() async throws -> String {
+        let bootstrap = Bootstrap(owner: owner)
+        let tenant = try await bootstrap.ensureTenant(slug: Bootstrap.platformSlug, name: "Platform")
+        let (token, hash) = try await Self.makeSecret()
+        _ = try await bootstrap.insertKey(
+            tenant: tenant, publicID: token.id, name: "test", secretHash: hash, scopes: [], isAdmin: true)
+        return token.text
+    }
+
+    public static func makeSecret() async throws -> (CredentialToken, hash: String) {
         let token = CredentialToken.generate(.apiKey)
         SuiteLog.noteSecret(String(token.text.dropFirst("hsk_".count + token.id.count + 1)))
         let hasher = PasswordHasher(threads: 1, maxQueued: 8, parameters: Argon2Parameters(memoryKiB: 64, iterations: 1))
         defer { hasher.shutDown() }
-        let hash = try await hasher.hash(Array(token.text.utf8), salt: SecureRandom.bytes(16))
-        _ = try await Bootstrap(owner: owner).insertKey(
-            tenant: scope.tenantID, publicID: token.id, name: "test", secretHash: hash, scopes: scopes, isAdmin: false)
-        return token.text
+        return (token, try await hasher.hash(Array(token.text.utf8), salt: SecureRandom.bytes(16)))
     }
 
     /// An agent with one version that plays `script`.

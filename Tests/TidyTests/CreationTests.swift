@@ -7,6 +7,8 @@ struct CreationTests {
         "cancelRun": "Asking again answers with the run as it is.",
         "submitToolResult": "A call has one outcome; a second answer is told so.",
         "enrollDevice": "The token is the key: the same device asking again gets the same answer. There is no principal yet.",
+        "suspendTenant": "Suspending a suspended tenant changes nothing.",
+        "resumeTenant": "Resuming an active tenant changes nothing.",
         "approveDevice": "Approving an active device changes nothing.",
     ]
 
@@ -39,7 +41,8 @@ struct CreationTests {
         for post in posts {
             let isCreating = sources.contains { $0.text.contains("struct \(post.type): CreatingOperation {") }
             let isPlain = sources.contains {
-                $0.text.contains("struct \(post.type): Operation {") || $0.text.contains("struct \(post.type): OpenOperation {")
+                $0.text.contains("struct \(post.type): Operation {") || $0.text.contains("struct \(post.type): AdminOperation {")
+                    || $0.text.contains("struct \(post.type): OpenOperation {")
             }
             #expect(isCreating != isPlain, "\(post.type) is not declared as one kind of operation")
             #expect(

@@ -6,7 +6,7 @@ struct RouteTests {
         let method: String
         let path: String
         let operationID: String
-        /// nil: public.
+        /// nil: public; `admin`: for the platform's admins.
         let scope: String?
 
         var description: String { "\(method) \(path) \(operationID) \(scope ?? "public")" }
@@ -41,14 +41,17 @@ struct RouteTests {
         }
         var found: Set<Operation> = []
         for line in source.split(separator: "\n") where line.drop(while: { $0 == " " }).hasPrefix("Route(") {
-            let isOpen = line.contains("Route(open: ")
+            let (isOpen, isAdmin) = (line.contains("Route(open: "), line.contains("Route(admin: "))
             let arguments = line.drop { $0 != "(" }.dropFirst().split(separator: ",").map { $0.drop { $0 == " " } }
-            let fields = arguments.map { String($0).replacing("open: ", with: "").replacing("\"", with: "") }
+            let fields = arguments.map {
+                String($0).replacing("open: ", with: "").replacing("admin: ", with: "").replacing("\"", with: "")
+            }
             try #require(fields.count >= 4, "\(line)")
-            let scope = isOpen ? nil : try scope(fields[2], in: scopes)
+            let scope = isOpen ? nil : isAdmin ? "admin" : try scope(fields[2], in: scopes)
             found.insert(
                 Operation(
-                    method: String(fields[0].dropFirst()), path: constants[fields[1]] ?? fields[1], operationID: fields[isOpen ? 2 : 3],
+                    method: String(fields[0].dropFirst()), path: constants[fields[1]] ?? fields[1],
+                    operationID: fields[isOpen || isAdmin ? 2 : 3],
                     scope: scope))
         }
         return found

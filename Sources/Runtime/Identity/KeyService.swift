@@ -143,7 +143,8 @@ public struct KeyService: Sendable {
         try issuer.requireToHold(Set(key.scopes), until: expiry)
         switch (key.status(), expiresAt) {
         case (.revoked, _): throw GatewayError.conflict("key_revoked", "This key was revoked, which is for good; issue a new one.")
-        case (.expired, nil): throw GatewayError.conflict("key_expired", "This key has expired; give expiresAt to rotate it, or issue a new one.")
+        case (.expired, nil):
+            throw GatewayError.conflict("key_expired", "This key has expired; give expiresAt to rotate it, or issue a new one.")
         case (.active, _), (.expired, _): break
         }
         try Self.requireFuture(expiresAt)

@@ -37,7 +37,9 @@ extension TenantChanges {
         return SQL(
             unsafeSQL: """
                 WITH \(parts.text), audit AS (
-                    INSERT INTO hsafa.audit_log (\(Self.columns)) SELECT \(places) FROM change WHERE \(condition) LIMIT 1)
+                    INSERT INTO hsafa.audit_log (tenant_id, audit_id, actor_kind, actor_id, action, target_kind, target_id, address,
+                        request_id, details)
+                    SELECT \(places) FROM change WHERE \(condition) LIMIT 1)
                 SELECT * FROM change
                 """,
             parameters: parts.parameters + row)
@@ -47,12 +49,15 @@ extension TenantChanges {
     package func insert(_ entry: AuditEntry) -> SQL {
         let row = row(of: entry)
         let places = row.indices.map { "$\($0 + 1)" }.joined(separator: ", ")
-        return SQL(unsafeSQL: "INSERT INTO hsafa.audit_log (\(Self.columns)) VALUES (\(places))", parameters: row)
+        return SQL(
+            unsafeSQL: """
+                INSERT INTO hsafa.audit_log (tenant_id, audit_id, actor_kind, actor_id, action, target_kind, target_id, address, request_id,
+                    details)
+                VALUES (\(places))
+                """, parameters: row)
     }
 
-    private static let columns =
-        "tenant_id, audit_id, actor_kind, actor_id, action, target_kind, target_id, address, request_id, details"
-
+    /// In the order of the columns above.
     private func row(of entry: AuditEntry) -> [PostgresValue] {
         [
             PostgresValue(tenantID), PostgresValue(AuditRowID.generate()), PostgresValue(author.kind.rawValue), PostgresValue(author.id),

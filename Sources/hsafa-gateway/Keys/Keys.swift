@@ -10,7 +10,7 @@ struct Keys: AsyncParsableCommand {
             be done over the API as well: hsafa keys, hsafa admin keys.
 
             Connects with DATABASE_OWNER_URL (or DATABASE_URL). What is rotated or revoked is heard by every gateway within a second where
-            REDIS_URL can be reached from here, otherwise within five.
+            REDIS_URL can be reached from here, otherwise within five seconds.
 
               hsafa-gateway keys create --tenant acme
               hsafa-gateway keys list --tenant acme

@@ -36,19 +36,19 @@ struct List: AsyncParsableCommand {
         try await connection.withClient { client in
             switch kind {
             case .agents:
-                try await show(["NAME", "ID", "CURRENT VERSION"]) { size, cursor in
+                try await Table.show(["NAME", "ID", "CURRENT VERSION"], limit: limit, isJSON: json) { size, cursor in
                     try await client.agents.list(limit: size, cursor: cursor)
                 } row: { agent in
                     ([agent.name, agent.agentId, agent.currentVersionId ?? "-"], agent.json)
                 }
             case .runs:
-                try await show(["ID", "STATUS", "AGENT", "CREATED"]) { size, cursor in
+                try await Table.show(["ID", "STATUS", "AGENT", "CREATED"], limit: limit, isJSON: json) { size, cursor in
                     try await client.runs.list(status: status, limit: size, cursor: cursor)
                 } row: { run in
                     ([run.runId, run.status, run.agentName ?? "-", run.createdAt ?? "-"], run.json)
                 }
             case .devices:
-                try await show(["ID", "NAME", "KEY", "STATUS", "ONLINE"]) { size, cursor in
+                try await Table.show(["ID", "NAME", "KEY", "STATUS", "ONLINE"], limit: limit, isJSON: json) { size, cursor in
                     try await client.devices.list(status: status, limit: size, cursor: cursor)
                 } row: { device in
                     let online = device.isOnline.map { $0 ? "yes" : "no" } ?? "-"
@@ -57,36 +57,6 @@ struct List: AsyncParsableCommand {
                     )
                 }
             }
-        }
-    }
-
-    private func show<Item>(
-        _ header: [String], page: (_ size: Int, _ cursor: String?) async throws -> Page<Item>, row: (Item) -> ([String], RawJSON)
-    ) async throws {
-        var rows = [header]
-        var count = 0
-        var cursor: String?
-        repeat {
-            let received = try await page(min(limit - count, 100), cursor)
-            for item in received.items.prefix(limit - count) {
-                count += 1
-                let (columns, object) = row(item)
-                if json { Terminal.output.json(object.bytes) } else { rows.append(columns.map { Terminal.brief($0, limit: 80) }) }
-            }
-            cursor = received.items.isEmpty ? nil : received.nextCursor
-        } while cursor != nil && count < limit
-        if !json { printTable(rows) }
-    }
-
-    private func printTable(_ rows: [[String]]) {
-        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        for (index, row) in rows.enumerated() {
-            var line = ""
-            for (column, text) in row.enumerated() {
-                let isLast = column == row.count - 1
-                line += text + (isLast ? "" : String(repeating: " ", count: widths[column] - text.count + 2))
-            }
-            Terminal.output.line(index == 0 ? Terminal.output.dim(line) : line)
         }
     }
 }

@@ -108,7 +108,9 @@ struct DeviceAnswerTests {
                 #expect(record.status == .failed)
                 #expect(record.error?.string.contains("device_revoked") == true)
                 try await near.devices.revoke(scope, device.id, by: .test)
-                await #expect { try await near.devices.revoke(scope, .generate(), by: .test) } throws: { ($0 as? GatewayError)?.status == 404 }
+                await #expect { try await near.devices.revoke(scope, .generate(), by: .test) } throws: {
+                    ($0 as? GatewayError)?.status == 404
+                }
             }
         }
     }

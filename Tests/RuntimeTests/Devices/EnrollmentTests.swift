@@ -143,7 +143,9 @@ struct EnrollmentTests {
         let device = try await replica.makeDevice(scope)
         await #expect { try await replica.devices.get(stranger, device.id) } throws: { ($0 as? GatewayError)?.code == "device_not_found" }
         await #expect { try await replica.devices.revoke(stranger, device.id, by: .test) } throws: { ($0 as? GatewayError)?.status == 404 }
-        await #expect { try await replica.devices.update(stranger, device.id, displayName: "x", labels: nil, allowedTools: nil, by: .test) } throws: {
+        await #expect {
+            try await replica.devices.update(stranger, device.id, displayName: "x", labels: nil, allowedTools: nil, by: .test)
+        } throws: {
             ($0 as? GatewayError)?.status == 404
         }
         #expect(try await replica.devices.list(stranger, PageRequest()).items.isEmpty)
@@ -160,10 +162,12 @@ struct EnrollmentTests {
         let rest = try await replica.devices.list(scope, PageRequest(limit: 2, cursor: first.next))
         #expect(Set((first.items + rest.items).map(\.deviceID)) == Set(made))
         #expect(rest.next == nil)
-        let changed = try await replica.devices.update(scope, made[0], displayName: "Bench", labels: ["room": "7"], allowedTools: ["a*"], by: .test)
+        let changed = try await replica.devices.update(
+            scope, made[0], displayName: "Bench", labels: ["room": "7"], allowedTools: ["a*"], by: .test)
         #expect(changed.displayName == "Bench")
         #expect(changed.labels == ["room": "7"])
-        let cleared = try await replica.devices.update(scope, made[0], displayName: .some(nil), labels: nil, allowedTools: .some(nil), by: .test)
+        let cleared = try await replica.devices.update(
+            scope, made[0], displayName: .some(nil), labels: nil, allowedTools: .some(nil), by: .test)
         #expect(cleared.displayName == nil)
         #expect(cleared.labels == ["room": "7"])
         #expect(cleared.allowedTools == nil)
