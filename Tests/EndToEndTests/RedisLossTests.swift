@@ -1,37 +1,8 @@
-import Foundation
-import Glibc
 import HsafaClient
 import JSON
 import Storage
 import TestSupport
 import Testing
-
-/// Redis of this suite's own, to be stopped and flushed at will.
-private final class OwnRedis {
-    let socket: String
-    private var process: Process?
-
-    init() { socket = FileManager.default.temporaryDirectory.appending(path: "hsafa-redis-\(UUID().uuidString.prefix(8)).sock").path }
-    deinit { stop() }
-
-    var url: String { "unix://\(socket)" }
-
-    func start() throws {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no"]
-        process.standardOutput = FileHandle.nullDevice
-        try process.run()
-        self.process = process
-    }
-
-    func stop() {
-        guard let process, process.isRunning else { return }
-        // Not SIGTERM: a child inherits the signals that the starting thread blocks, and that is among them.
-        kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
-    }
-}
 
 @Suite(.serialized) struct RedisLossTests {
     @Test func aRunIsWatchedToItsEndWhileRedisIsAwayAndReplayedAfterItCameBackEmpty() async throws {
