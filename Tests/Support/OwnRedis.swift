@@ -6,7 +6,9 @@ public final class OwnRedis {
     private let socket: String
     private var process: Process?
 
-    public init() { socket = FileManager.default.temporaryDirectory.appending(path: "hsafa-redis-\(UUID().uuidString.prefix(8)).sock").path }
+    public init() {
+        socket = FileManager.default.temporaryDirectory.appending(path: "hsafa-redis-\(UUID().uuidString.prefix(8)).sock").path
+    }
     deinit { stop() }
 
     public var url: String { "unix://\(socket)" }
