@@ -53,6 +53,21 @@ final class GatewayProcess {
         guard isReady else { throw TestEnvironment.Missing(description: "the gateway did not become ready; its log is \(logFile)") }
     }
 
+    /// One command of the binary on this machine, as the database's owner; its exit status and standard output.
+    func command(_ arguments: [String]) throws -> (status: Int32, output: String) {
+        let process = Process()
+        process.executableURL = URL(filePath: binary)
+        process.arguments = arguments
+        process.environment = ["DATABASE_URL": environment.appURL, "DATABASE_OWNER_URL": environment.ownerURL]
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        let output = try pipe.fileHandleForReading.readToEnd() ?? Data()
+        process.waitUntilExit()
+        return (process.terminationStatus, String(decoding: output, as: UTF8.self).trimmingCharacters(in: .newlines))
+    }
+
     /// As the kernel does it when memory is out: no word of farewell.
     func kill9() {
         guard let process, process.isRunning else { return }

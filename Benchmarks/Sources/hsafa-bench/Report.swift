@@ -67,6 +67,7 @@ final class Report {
             - A delta to its watcher: one INSERT with its commit, then one PUBLISH to a subscriber, alone on idle servers.
             - Fan-out: a NIO server in a process of its own which writes an event of the same size, with the same chunk framing, to as many sockets.
             - Runs: the same number of rows in four commits a run, and the same stream entries, written bare by as many tasks.
+            - Rate-limit decision: `EVALSHA` of the same script, by redis-benchmark over one connection with as many under way.
             - Device round trip: two INSERTs with their commits, one after the other, then one PUBLISH.
 
             """

@@ -16,7 +16,10 @@ extension GatewayError {
             case .concurrentRuns:
                 ("concurrent_run_limit_exceeded", "This tenant may have \(limits.concurrentRuns) runs at work at once; the others wait.")
             case .streams:
-                ("stream_limit_exceeded", "This tenant may have \(limits.streams) event streams open at once; close one, or try again later.")
+                (
+                    "stream_limit_exceeded",
+                    "This tenant may have \(limits.streams) event streams open at once; close one, or try again later."
+                )
             case .devices:
                 ("device_limit_exceeded", "This tenant may have \(limits.devices) devices connected at once; disconnect one.")
             case .agents: ("agent_limit_exceeded", "This tenant may have \(limits.agents) agents; delete one that is no longer used.")

@@ -70,6 +70,9 @@ public struct RateLimits: Sendable {
 
     public init(_ redis: RedisClient) { self.redis = redis }
 
+    /// For those who measure the bare script.
+    public static var scriptSHA1: String { script.sha1 }
+
     public func ask(_ question: RateQuestion) async throws(RedisError) -> RateAnswer {
         try Self.answer(try await redis.evaluate(question.call), question, nil)
     }

@@ -46,7 +46,8 @@ struct DeviceReplica: Sendable {
             logger: logger)
         hub = DeviceHub(
             configuration: configuration, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, runs: runs,
-            gate: ToolGate(policies: try PolicyBook(directory: folder.path, logger: logger)), limiter: limiter, metrics: metrics, logger: logger)
+            gate: ToolGate(policies: try PolicyBook(directory: folder.path, logger: logger)), limiter: limiter, metrics: metrics,
+            logger: logger)
         devices = DeviceService(configuration: configuration, database: database, redis: redis, hub: hub, runs: runs)
         link.hub = hub
     }
