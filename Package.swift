@@ -129,7 +129,7 @@ let package = Package(
             ]),
         tests(
             "EndToEndTests",
-            ["TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Cryptography", logging, nioCore, nioPosix]),
+            ["TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Cryptography", logging, nioCore, nioPosix, nioHTTP1]),
         tests("TidyTests", []),
     ]
 )

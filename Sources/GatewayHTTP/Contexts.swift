@@ -15,6 +15,9 @@ struct OpenContext: RequestContext {
     var traceparent: String?
     let tenant = TenantNote()
 
+    /// The template of the route, for logs; Hummingbird calls what is none "NotFound".
+    var route: String { endpointPath.map { $0 == "NotFound" ? "none" : $0 } ?? "none" }
+
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
         channel = source.channel
