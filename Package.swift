@@ -135,7 +135,7 @@ let package = Package(
             "EndToEndTests",
             [
                 "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Cryptography", logging, nioCore,
-                nioPosix,
+                nioPosix, nioHTTP1,
             ]),
         tests("TidyTests", []),
     ]

@@ -20,6 +20,9 @@ struct OpenContext: RequestContext {
     /// The values of `X-Forwarded-For`, where they may count.
     var forwardedFor: [String] = []
 
+    /// The template of the route, for logs; Hummingbird calls what is none "NotFound".
+    var route: String { endpointPath.map { $0 == "NotFound" ? "none" : $0 } ?? "none" }
+
     init(source: ApplicationRequestContextSource) {
         coreContext = CoreRequestContextStorage(source: source)
         channel = source.channel

@@ -17,23 +17,19 @@ public struct GatewayServer: Service {
     private let edge: ConnectionEdge
     private let onBound: @Sendable (Int) async -> Void
 
-    /// Throws `CertificateFailure` when the listener's files cannot be used.
     /// - Parameter onBound: called with the port once connections are taken; port 0 in the configuration lets the system choose.
     public init(
         gateway: Gateway, listener: ListenerConfiguration = ListenerConfiguration(),
         onBound: @escaping @Sendable (Int) async -> Void = { _ in }
-    ) throws {
+    ) {
         self.gateway = gateway
         self.onBound = onBound
         cors = listener.cors
         edge = ConnectionEdge(
-            times: listener.times, security: SecurityHeaders(isTLS: listener.tls != nil),
+            times: listener.times, security: SecurityHeaders(isTLS: listener.certificates != nil),
             refusals: RefusalLog(metrics: gateway.metrics, logger: gateway.logger),
-            certificates: try listener.tls.map { try CertificateStore($0, logger: gateway.logger) })
+            certificates: listener.certificates)
     }
-
-    /// Looks at the certificate's files now; it is done every few seconds anyway.
-    public func reloadCertificate() { edge.certificates?.reload() }
 
     public func run() async throws {
         let configuration = gateway.configuration

@@ -55,11 +55,20 @@ enum JSONBody {
         guard announced <= maxBytes else { throw GatewayError.tooLarge("The body", maxBytes: maxBytes) }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(announced)
-        for try await part in request.body {
+        var parts = request.body.makeAsyncIterator()
+        while let part = try await next(&parts) {
             guard bytes.count + part.readableBytes <= maxBytes else { throw GatewayError.tooLarge("The body", maxBytes: maxBytes) }
             bytes.append(contentsOf: part.readableBytesView)
         }
         return bytes
+    }
+
+    /// What breaks a body off is the connection's matter: it has answered, or the client has gone.
+    private static func next(_ parts: inout RequestBody.AsyncIterator) async throws -> ByteBuffer? {
+        do { return try await parts.next() } catch let error as ConnectionAnswered { throw error } catch {
+            try Task.checkCancellation()
+            throw ConnectionAnswered.clientGone
+        }
     }
 }
 

@@ -4,12 +4,12 @@ public import NIOCore
 /// How the API's port treats whoever connects to it.
 public struct ListenerConfiguration: Sendable {
     /// nil: plain HTTP, for a proxy that ends TLS, or for this machine alone.
-    public var tls: TLSFiles?
+    public var certificates: CertificateStore?
     public var cors: CORSOrigins
     public var times: ConnectionTimes
 
-    public init(tls: TLSFiles? = nil, cors: CORSOrigins = .none, times: ConnectionTimes = ConnectionTimes()) {
-        self.tls = tls
+    public init(certificates: CertificateStore? = nil, cors: CORSOrigins = .none, times: ConnectionTimes = ConnectionTimes()) {
+        self.certificates = certificates
         self.cors = cors
         self.times = times
     }

@@ -60,7 +60,7 @@ extension HsafaClient {
                 if let config { writer.field("config", raw: config) }
                 writer.field("version", stringIfPresent: version)
             }
-            let answer = try await client.call("POST", "/api/agents", headers: idempotencyHeaders(idempotencyKey), body: body)
+            let answer = try await client.create("/api/agents", idempotencyKey: idempotencyKey, body: body)
             return try Agent(answer.root)
         }
 
@@ -96,8 +96,8 @@ extension HsafaClient {
                 writer.field("config", raw: config)
                 if let metadata { writer.field("metadata", raw: metadata) }
             }
-            let answer = try await client.call(
-                "POST", "/api/agents/\(percentEncode(agentId))/versions", headers: idempotencyHeaders(idempotencyKey), body: body)
+            let answer = try await client.create(
+                "/api/agents/\(percentEncode(agentId))/versions", idempotencyKey: idempotencyKey, body: body)
             return PublishedVersion(version: try AgentVersion(answer.root), created: answer.status == 201)
         }
 
@@ -113,9 +113,5 @@ extension HsafaClient {
             try AgentVersion(
                 await client.call("GET", "/api/agents/\(percentEncode(agentId))/versions/\(percentEncode(versionId))").root)
         }
-    }
-
-    static func idempotencyHeaders(_ key: String?) -> [(String, String)] {
-        key.map { [("Idempotency-Key", $0)] } ?? []
     }
 }

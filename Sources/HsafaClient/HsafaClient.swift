@@ -12,6 +12,8 @@ public struct HsafaClient: Sendable {
     /// For everything but streams.
     public var timeoutSeconds = 60
     public var maxResponseBytes = 64 << 20
+    /// How often a creating request is sent again after the connection was lost.
+    public var creationRetries = 2
 
     /// - Parameter httpClient: best made by `makeHTTPClient()`; a client without a read timeout notices a dead stream only when TCP does.
     public init(baseURL: String, apiKey: String?, httpClient: HTTPClient) {

@@ -21,6 +21,10 @@ struct Serve: AsyncParsableCommand {
         do { settings = try Settings.read() } catch let error as SettingsError { throw ValidationError(error.description) }
         let logger = LineLogHandler.makeLogger(level: settings.logLevel, isJSON: settings.isLogJSON)
         raiseDescriptorLimit(logger)
+        let certificates: CertificateStore?
+        do { certificates = try settings.tls.map { try CertificateStore($0, logger: logger) } } catch let error as CertificateFailure {
+            throw ValidationError("TLS: \(error.description)")
+        }
         let gateway: Gateway
         do {
             gateway = try Gateway(
@@ -29,11 +33,8 @@ struct Serve: AsyncParsableCommand {
                     postgres: settings.postgres, redis: settings.redis, eventLoopGroup: MultiThreadedEventLoopGroup.singleton),
                 logger: logger)
         } catch let error as PolicyBook.Failure { throw ValidationError("policies: \(error.description)") }
-        let server: GatewayServer
-        do { server = try GatewayServer(gateway: gateway, listener: settings.listener) } catch let error as CertificateFailure {
-            throw ValidationError("TLS: \(error.description)")
-        }
-        let process = GatewayProcess(gateway: gateway, server: server)
+        let process = GatewayProcess(
+            gateway: gateway, listener: ListenerConfiguration(certificates: certificates, cors: settings.cors))
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: process, successTerminationBehavior: .gracefullyShutdownGroup)],
@@ -55,7 +56,7 @@ struct Serve: AsyncParsableCommand {
 /// The gateway and its listeners, told of shutdown at the same moment.
 struct GatewayProcess: Service {
     let gateway: Gateway
-    let server: GatewayServer
+    let listener: ListenerConfiguration
 
     func run() async throws {
         try await gateway.run {
@@ -69,7 +70,7 @@ struct GatewayProcess: Service {
 
     private func listen() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await server.run() }
+            group.addTask { try await GatewayServer(gateway: gateway, listener: listener).run() }
             if let port = gateway.configuration.metricsPort {
                 group.addTask { try await MetricsServer(gateway: gateway, port: port).run() }
             }
@@ -81,7 +82,7 @@ struct GatewayProcess: Service {
     private func reloadAtHangup() async {
         for await _ in await UnixSignalsSequence(trapping: .sighup) {
             gateway.policies.reload()
-            server.reloadCertificate()
+            listener.certificates?.reload()
         }
     }
 }

@@ -17,7 +17,8 @@ struct SettingsError: Error, CustomStringConvertible {
 /// The environment, read and checked once. An empty value counts as unset.
 struct Settings {
     let gateway: GatewayConfiguration
-    let listener: ListenerConfiguration
+    let cors: CORSOrigins
+    let tls: TLSFiles?
     let postgres: PostgresConfiguration
     let redis: RedisConfiguration
     let logLevel: Logger.Level
@@ -27,8 +28,9 @@ struct Settings {
         let reader = SettingsReader(config: config)
         let host = reader.text("host") ?? "127.0.0.1"
         let port = try reader.int("port", in: 1...65_535) ?? 3000
-        listener = try Self.listener(reader)
-        let scheme = listener.tls == nil ? "http" : "https"
+        cors = try Self.cors(reader)
+        tls = try Self.tls(reader)
+        let scheme = tls == nil ? "http" : "https"
         gateway = GatewayConfiguration(
             host: host, port: port, publicURL: try reader.url("public.url") ?? "\(scheme)://\(host):\(port)",
             policiesDirectory: reader.text("policies.dir") ?? "policies",
@@ -77,21 +79,21 @@ struct Settings {
         }
     }
 
-    private static func listener(_ reader: SettingsReader) throws -> ListenerConfiguration {
-        var listener = ListenerConfiguration()
+    private static func tls(_ reader: SettingsReader) throws -> TLSFiles? {
         switch (reader.text("tls.certificate.file"), reader.text("tls.key.file")) {
-        case (let certificate?, let key?): listener.tls = TLSFiles(certificate: certificate, key: key)
-        case (nil, nil): break
+        case (let certificate?, let key?): return TLSFiles(certificate: certificate, key: key)
+        case (nil, nil): return nil
         default:
             throw SettingsError(
                 description: "TLS_CERTIFICATE_FILE and TLS_KEY_FILE go together; set both, or neither for plain HTTP")
         }
-        if let origins = reader.text("cors.origins") {
-            do { listener.cors = try CORSOrigins(parsing: origins) } catch {
-                throw SettingsError(description: "CORS_ORIGINS \(error.description)")
-            }
+    }
+
+    private static func cors(_ reader: SettingsReader) throws -> CORSOrigins {
+        guard let origins = reader.text("cors.origins") else { return .none }
+        do { return try CORSOrigins(parsing: origins) } catch {
+            throw SettingsError(description: "CORS_ORIGINS \(error.description)")
         }
-        return listener
     }
 
     static func redis(_ reader: SettingsReader) throws -> RedisConfiguration {

@@ -29,8 +29,7 @@ final class GatewayProcess {
 
     var url: String { "http://127.0.0.1:\(port)" }
 
-    /// Starts the binary and waits until it is ready to serve.
-    func start() async throws {
+    private func launch() throws -> Process {
         let process = Process()
         process.executableURL = URL(filePath: binary)
         process.arguments = ["serve"]
@@ -46,7 +45,23 @@ final class GatewayProcess {
         process.standardError = log
         process.standardOutput = log
         try process.run()
-        self.process = process
+        return process
+    }
+
+    /// For settings with which it does not start; the exit status.
+    func runToEnd() throws -> Int32 {
+        let process = try launch()
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
+
+    func signal(_ number: Int32) {
+        if let process, process.isRunning { Glibc.kill(process.processIdentifier, number) }
+    }
+
+    /// Starts the binary and waits until it is ready to serve.
+    func start() async throws {
+        process = try launch()
         let client = HsafaClient(baseURL: url, apiKey: nil, httpClient: HsafaClient.makeHTTPClient())
         let isReady = await eventually(within: 30) { (try? await client.raw("GET", "/health/ready").status) == 200 }
         await client.shutdown()

@@ -20,7 +20,7 @@ final class RawConnection {
 
     /// - Parameter seconds: the connection is closed after them, so that no test waits forever.
     static func open<R>(
-        _ gateway: TestGateway, receiveBuffer: Int? = nil, seconds: Int64 = 45, tls: NIOSSLContext? = nil,
+        _ gateway: TestGateway, receiveBuffer: Int? = nil, seconds: Int64 = 45, resets: Bool = false, tls: NIOSSLContext? = nil,
         _ body: (RawConnection) async throws -> R
     ) async throws -> R {
         var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -34,9 +34,18 @@ final class RawConnection {
                     wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
             }
         }
+        // Closing with a linger time of zero sends RST (SO_LINGER, socket(7)).
+        if resets, let socket = channel.channel as? any SocketOptionProvider {
+            try await socket.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
+        }
         let limit = channel.channel.eventLoop.scheduleTask(in: .seconds(seconds)) { channel.channel.close(promise: nil) }
         defer { limit.cancel() }
-        return try await channel.executeThenClose { inbound, outbound in try await body(RawConnection(inbound, outbound)) }
+        return try await channel.executeThenClose { inbound, outbound in
+            let result = try await body(RawConnection(inbound, outbound))
+            // At once and altogether: what follows would close one side after the other.
+            if resets { try? await channel.channel.close() }
+            return result
+        }
     }
 
     func send(_ bytes: [UInt8]) async throws { try await outbound.write(ByteBuffer(bytes: bytes)) }

@@ -48,7 +48,7 @@ struct TestGateway: Sendable {
                 eventLoopGroup: group),
             logger: logger ?? environment.logger)
         let (ports, bound) = AsyncThrowingStream.makeStream(of: Int.self)
-        let server = try GatewayServer(gateway: gateway, listener: listener) { bound.yield($0) }
+        let server = GatewayServer(gateway: gateway, listener: listener) { bound.yield($0) }
         Task {
             do {
                 try await gateway.run { try await server.run() }

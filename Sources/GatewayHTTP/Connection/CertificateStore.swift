@@ -1,6 +1,6 @@
 import Domain
 import Glibc
-import Logging
+public import Logging
 import NIOSSL
 import Synchronization
 
@@ -22,7 +22,7 @@ public struct CertificateFailure: Error, CustomStringConvertible {
 
 /// The certificate that new connections are shown. Connections that exist keep theirs; a pair that cannot be used is named in the log
 /// and changes nothing.
-final class CertificateStore: Sendable {
+public final class CertificateStore: Sendable {
     private struct State {
         var context: NIOSSLContext
         /// Of the files at the last attempt, good or bad, so that each state of them is tried once.
@@ -33,7 +33,7 @@ final class CertificateStore: Sendable {
     private let logger: Logger
     private let state: Mutex<State>
 
-    init(_ files: TLSFiles, logger: Logger) throws(CertificateFailure) {
+    public init(_ files: TLSFiles, logger: Logger) throws(CertificateFailure) {
         self.files = files
         self.logger = logger
         let stamps = Self.stamps(files)
@@ -48,7 +48,7 @@ final class CertificateStore: Sendable {
     }
 
     /// Does nothing while the files are what they were at the last attempt.
-    func reload() {
+    public func reload() {
         let stamps = Self.stamps(files)
         guard state.withLock({ $0.stamps != stamps }) else { return }
         do throws(CertificateFailure) {

@@ -5,6 +5,9 @@ import NIOHTTP1
 /// The connection has answered a request whose body did not come, and ends; ends the handler that waits for the body.
 struct ConnectionAnswered: Error {
     let status: Int
+
+    /// Nobody is there to answer; nginx's number for it, in logs alone.
+    static let clientGone = ConnectionAnswered(status: 499)
 }
 
 /// What a connection is told that brings no request to a handler.

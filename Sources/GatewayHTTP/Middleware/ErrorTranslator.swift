@@ -30,7 +30,7 @@ struct ErrorTranslator: RouterMiddleware {
         context.requestLogger.log(
             level: error.status >= 500 ? .error : .info, "request failed",
             metadata: [
-                "code": .string(error.code), "route": .string(context.endpointPath ?? "none"),
+                "code": .string(error.code), "route": .string(context.route),
                 "cause": .string(error.cause ?? error.detail),
             ])
     }

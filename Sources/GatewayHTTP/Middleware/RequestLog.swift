@@ -8,9 +8,6 @@ import Synchronization
 /// Names each request, and writes one line when it is over: the route's template, never the query, which may hold a token. A stream is
 /// over when it ends, which the line says with how.
 struct RequestLog: RouterMiddleware {
-    /// What a line says in place of a status where the client was gone before there was one (nginx's number for it).
-    private static let clientGone = 499
-
     private let answered: [MetricCounter]
     private let logger: Logger
     private let proxies: TrustedProxies
@@ -39,7 +36,7 @@ struct RequestLog: RouterMiddleware {
         var response: Response
         do { response = try await next(request, context) } catch {
             // The connection was answered below, or has gone: nobody hears an answer from here.
-            let status = (error as? ConnectionAnswered)?.status ?? Self.clientGone
+            let status = (error as? ConnectionAnswered)?.status ?? ConnectionAnswered.clientGone.status
             count(status)
             if let start { log(request, context, status, start) }
             throw error
@@ -76,7 +73,7 @@ struct RequestLog: RouterMiddleware {
         let elapsed = (ContinuousClock.now - start).components
         let milliseconds = Double(elapsed.seconds) * 1000 + Double(elapsed.attoseconds / 1_000_000_000_000) / 1000
         var metadata: Logger.Metadata = [
-            "method": .string(request.method.rawValue), "route": .string(context.endpointPath ?? "none"),
+            "method": .string(request.method.rawValue), "route": .string(context.route),
             "status": .stringConvertible(status), "ms": .stringConvertible(milliseconds), "requestId": .string(context.requestID),
         ]
         if let address = context.clientAddress { metadata["address"] = .string(address.description) }

@@ -46,7 +46,7 @@ extension HsafaClient {
 
         public func create(
             labels: [(String, String)] = [], allowedTools: [String]? = nil, autoApprove: Bool? = nil, deviceKey: String? = nil,
-            expiresSeconds: Int? = nil
+            expiresSeconds: Int? = nil, idempotencyKey: String? = nil
         ) async throws(HsafaClientError) -> NewEnrollmentToken {
             let body = RawJSON.object { writer in
                 if !labels.isEmpty {
@@ -59,7 +59,7 @@ extension HsafaClient {
                 writer.field("deviceKey", stringIfPresent: deviceKey)
                 if let expiresSeconds { writer.field("expiresSeconds", int: expiresSeconds) }
             }
-            let answer = try await client.call("POST", "/api/devices/enrollment-tokens", body: body)
+            let answer = try await client.create("/api/devices/enrollment-tokens", idempotencyKey: idempotencyKey, body: body)
             return NewEnrollmentToken(
                 tokenId: try answer.string("tokenId"), token: try answer.string("token"), audience: try answer.string("audience"),
                 expiresAt: try answer.string("expiresAt"), json: answer.json)

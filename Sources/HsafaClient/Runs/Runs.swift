@@ -100,7 +100,7 @@ extension HsafaClient {
                 if let metadata { writer.field("metadata", raw: metadata) }
                 if let deadlineSeconds { writer.field("deadlineSeconds", int: deadlineSeconds) }
             }
-            return try Run(await client.call("POST", "/api/runs", headers: idempotencyHeaders(idempotencyKey), body: body).root)
+            return try Run(await client.create("/api/runs", idempotencyKey: idempotencyKey, body: body).root)
         }
 
         public func list(

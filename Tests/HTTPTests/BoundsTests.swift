@@ -1,0 +1,161 @@
+import Domain
+import HsafaClient
+import NIOCore
+import NIOHTTP1
+import TestSupport
+import Testing
+
+@testable import GatewayHTTP
+
+/// Every bound of a connection: at it all is well, one over is the named refusal. Bodies, and the depth of JSON, have theirs in
+/// `RequestTests`.
+@Suite(.timeLimit(.minutes(1)))
+struct BoundsTests {
+    private func answer(_ bytes: String) async throws -> Answer {
+        try await RawConnection.open(try await TestGateway.shared.value) { connection in
+            try await connection.send(bytes)
+            return try await connection.answer()
+        }
+    }
+
+    @Test func `a target`() async throws {
+        func target(_ length: Int) -> String { "/health/" + String(repeating: "a", count: length - "/health/".count) }
+        try await answer("GET \(target(Limits.maxURIBytes)) HTTP/1.1\r\nHost: a\r\n\r\n").expectProblem(404, "route_not_found")
+        try await answer("GET \(target(Limits.maxURIBytes + 1)) HTTP/1.1\r\nHost: a\r\n\r\n").expectProblem(414, "uri_too_long")
+    }
+
+    @Test func `the number of header fields`() async throws {
+        func fields(_ count: Int) -> String { (1..<count).map { "X-\($0): a\r\n" }.joined() }
+        #expect(try await answer("GET /health HTTP/1.1\r\nHost: a\r\n\(fields(Limits.maxHeaderFields))\r\n").status == 200)
+        try await answer("GET /health HTTP/1.1\r\nHost: a\r\n\(fields(Limits.maxHeaderFields + 1))\r\n")
+            .expectProblem(431, "headers_too_large")
+    }
+
+    @Test func `the size of all header fields, and of one`() async throws {
+        // What counts are the target, the names and the values.
+        let rest = "/healthHostaX-Wide".utf8.count
+        for (size, status) in [(Limits.maxHeaderBytes, 200), (Limits.maxHeaderBytes + 1, 431)] {
+            let value = String(repeating: "v", count: size - rest)
+            #expect(try await answer("GET /health HTTP/1.1\r\nHost: a\r\nX-Wide: \(value)\r\n\r\n").status == status)
+            let half = value.prefix(value.count / 2)
+            let other = value.dropFirst(value.count / 2 + "X-More".utf8.count)
+            let several = "GET /health HTTP/1.1\r\nHost: a\r\nX-Wide: \(half)\r\nX-More: \(other)\r\n\r\n"
+            #expect(try await answer(several).status == status)
+        }
+    }
+
+    // MARK: Frames
+
+    private func frame(_ size: Int) -> [UInt8] {
+        let begin = Array(#"{"type":"ping","ts":""#.utf8)
+        let end = Array(#""}"#.utf8)
+        return begin + Array(repeating: UInt8(ascii: "x"), count: size - begin.count - end.count) + end
+    }
+
+    @Test func `a frame before registration`() async throws {
+        let gateway = try await TestGateway.shared.value
+        try await RawSocket.open(gateway) { socket async throws in
+            _ = try await socket.next("device.challenge")
+            // Read, and refused for what it says, which is no registration.
+            try await socket.send(opcode: 1, frame(Limits.maxFrameBytesBeforeRegistration))
+            #expect(try await socket.closing() != 1009)
+        }
+        try await RawSocket.open(gateway) { socket async throws in
+            _ = try await socket.next("device.challenge")
+            try await socket.send(opcode: 1, frame(Limits.maxFrameBytesBeforeRegistration + 1))
+            #expect(try await socket.closing() == 1009)
+        }
+    }
+
+    @Test func `a frame after registration, whole or in fragments`() async throws {
+        let tenant = try await TestTenant.make()
+        let device = try await tenant.device()
+        for isInFragments in [false, true] {
+            try await device.connected(tenant.gateway) { socket async throws in
+                func send(_ size: Int) async throws {
+                    let bytes = frame(size)
+                    guard isInFragments else { return try await socket.send(opcode: 1, bytes) }
+                    try await socket.send(opcode: 1, Array(bytes[..<(size / 2)]), isFinal: false)
+                    try await socket.send(opcode: 0, Array(bytes[(size / 2)...]))
+                }
+                try await send(Limits.maxDeviceFrameBytes)
+                // The socket lives.
+                try await socket.send(opcode: 9, [7])
+                while try await socket.frame() != .pong([7]) {}
+                try await send(Limits.maxDeviceFrameBytes + 1)
+                #expect(try await socket.closing() == 1009)
+            }
+        }
+    }
+
+    // MARK: Time
+
+    private static let short = Task {
+        var listener = ListenerConfiguration()
+        listener.times.idle = .milliseconds(1500)
+        listener.times.head = .milliseconds(1000)
+        listener.times.body = .milliseconds(1500)
+        listener.times.stall = .milliseconds(1000)
+        listener.times.linger = .milliseconds(200)
+        return try await TestGateway.running(in: try await .fresh(), listener: listener)
+    }
+
+    /// Sends pieces a moment apart, then reads one answer; nil when the connection just ends.
+    private func paced(_ pieces: [String], every pause: Duration) async throws -> (answer: Answer?, after: Duration) {
+        try await RawConnection.open(try await Self.short.value) { connection in
+            let start = ContinuousClock.now
+            for piece in pieces {
+                // The gateway may have ended it already.
+                do { try await connection.send(piece) } catch { break }
+                // Pacing is what is under test here.
+                try await Task.sleep(for: pause)
+            }
+            return (try? await connection.answer(), ContinuousClock.now - start)
+        }
+    }
+
+    @Test func `a head that comes slowly, but in time, is served, and one that takes longer is cut`() async throws {
+        let head = ["GET /health HT", "TP/1.1\r\nHo", "st: a\r\n", "\r\n"]
+        #expect(try await paced(head, every: .milliseconds(100)).answer?.status == 200)
+        let drip = "GET /health HTTP/1.1\r\nHost: a\r\n" + String(repeating: "X-Drip: a\r\n", count: 100)
+        try await #require(paced(drip.map { String($0) }, every: .milliseconds(50)).answer).expectProblem(408, "request_timeout")
+    }
+
+    @Test func `a body that comes slowly, but in time, is served, and one that takes longer is cut`() async throws {
+        let tenant = try await TestTenant.make(on: try await Self.short.value)
+        let head =
+            "POST /api/agents HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(tenant.key)\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n"
+        let body = [#"{"name""#, ":", #""slo"}"#]
+        #expect(body.joined().utf8.count == 14)
+        #expect(try await paced([head] + body, every: .milliseconds(100)).answer?.status == 201)
+        let (answer, after) = try await paced([head] + (0..<13).map { _ in " " }, every: .milliseconds(250))
+        try #require(answer).expectProblem(408, "request_timeout")
+        #expect(after < .seconds(20))
+    }
+
+    @Test func `a connection without a request is closed, before its first and after its last`() async throws {
+        for bytes in ["", "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"] {
+            try await RawConnection.open(try await Self.short.value) { connection in
+                if !bytes.isEmpty {
+                    try await connection.send(bytes)
+                    #expect(try await connection.answer().status == 200)
+                }
+                let start = ContinuousClock.now
+                while try await connection.receive() {}
+                #expect((1.0...20).contains(Double((ContinuousClock.now - start).components.seconds)))
+            }
+        }
+    }
+
+    @Test func `a client that takes nothing of what it asked for is closed`() async throws {
+        let gateway = try await Self.short.value
+        let tenant = try await TestTenant.make(on: gateway)
+        let before = gateway.metric("hsafa_connections_refused_total")
+        // The description is asked for until it fills every buffer on the way.
+        let ask = "GET /openapi.yaml HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(tenant.key)\r\n\r\n"
+        try await RawConnection.open(gateway, receiveBuffer: 4096) { connection in
+            try? await connection.send(String(repeating: ask, count: 400))
+            #expect(await eventually { gateway.metric("hsafa_connections_refused_total") > before })
+        }
+    }
+}
