@@ -19,6 +19,7 @@ struct CrossTenantTests {
             [#"{"callId":"\#($0["callId"])","result":1}"#, #"{"callId":"\#($0["callId"])","error":{"code":"a","message":"b"}}"#]
         },
         "getDevice": { _ in [] }, "revokeDevice": { _ in [] }, "approveDevice": { _ in [] }, "listDeviceSessions": { _ in [] },
+        "getKey": { _ in [] }, "revokeKey": { _ in [] }, "rotateKey": { _ in ["{}", #"{"overlapSeconds":0}"#] },
         "updateDevice": { _ in [#"{"displayName":"mine now"}"#, #"{"labels":{"zone":"mine"}}"#] },
     ]
 
@@ -50,7 +51,7 @@ struct CrossTenantTests {
         let before = try await owner.gateway.environment.fingerprint(of: owner)
         #expect(before.count > 10 && before.values.contains { !$0.hasPrefix("0 rows") })
         var attempts = 0
-        for route in RouteTable.all where route.path.contains("{") {
+        for route in RouteTable.all where route.path.contains("{") && route.requirement != .admin {
             let kinds = TenantThings.parameters(route.path)
             guard let bodies = Self.bodies[route.operationID], kinds.allSatisfy({ things.ids[$0] != nil }) else {
                 Issue.record("\(route.operationID) \(route.path) has no entry in the cross-tenant suite")
@@ -85,6 +86,30 @@ struct CrossTenantTests {
         #expect(try await owner.snapshot(things["runId"])["status"]?.string == "waiting_tool")
     }
 
+    @Test func `admins' operations are closed to every tenant's key, whichever tenant they name`() async throws {
+        let owner = try await TestTenant.make()
+        let things = try await TenantThings.make(owner)
+        let stranger = try await TestTenant.make()
+        let before = try await owner.gateway.environment.fingerprint(of: owner)
+        let bodies = [nil, "{}", #"{"name":"mine now"}"#, #"{"name":"mine","scopes":["runs:read"]}"#, #"{"slug":"mine","reason":"mine"}"#]
+        var attempts = 0
+        for route in RouteTable.all where route.requirement == .admin {
+            let theirs = try #require(TenantThings.path(route.path) { things.ids[$0] }, "no thing for \(route.path)")
+            for tenant in [stranger, owner] {
+                for body in bodies {
+                    let answer = try await tenant.send("\(route.method)", theirs, body, headers: [("X-Request-Id", "same")])
+                    let same = try await tenant.send(
+                        "\(route.method)", route.path(with: unknownID()), body, headers: [("X-Request-Id", "same")])
+                    #expect(answer.status == 403, "\(route.operationID): \(answer.text)")
+                    #expect(Seen(answer) == Seen(same), "\(route.operationID)")
+                    attempts += 1
+                }
+            }
+        }
+        #expect(attempts >= 100, "\(attempts) attempts")
+        #expect(try await owner.gateway.environment.fingerprint(of: owner) == before)
+    }
+
     @Test func `a body cannot name another tenant's things`() async throws {
         let owner = try await TestTenant.make()
         let things = try await TenantThings.make(owner)
@@ -109,7 +134,8 @@ struct CrossTenantTests {
     }
 
     @Test func `lists hold one's own things only, also behind another's cursor and filter`() async throws {
-        let things = try await TenantThings.make(try await TestTenant.make())
+        let owner = try await TestTenant.make()
+        let things = try await TenantThings.make(owner)
         let stranger = try await TestTenant.make()
         // Every list without an id in its path, and the kinds whose ids may be tried as its cursor.
         let lists = RouteTable.all.filter {
@@ -123,6 +149,13 @@ struct CrossTenantTests {
                 #expect(answer.status == 200, "\(route.path)\(query): \(answer.text)")
                 for (kind, id) in things.ids { #expect(!answer.text.contains(id), "\(route.path)\(query) shows the \(kind)") }
             }
+        }
+        // A page's own cursor, in another tenant's hands, leads nowhere.
+        for route in lists {
+            let page = try await owner.send("GET", route.path + "?limit=1").json()
+            guard let cursor = page["nextCursor"]?.string else { continue }
+            let answer = try await stranger.send("GET", "\(route.path)?cursor=\(cursor)")
+            for (kind, id) in things.ids { #expect(!answer.text.contains(id), "\(route.path) shows the \(kind) behind a cursor") }
         }
         #expect(try await stranger.send("GET", "/api/runs?agentId=\(things["agentId"])").json()["data"]?.count == 0)
     }

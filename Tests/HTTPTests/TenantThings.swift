@@ -15,6 +15,8 @@ struct TenantThings: Sendable {
     static func make(_ tenant: TestTenant) async throws -> TenantThings {
         var ids: [String: String] = [:]
         ids["deviceId"] = try await tenant.device().id
+        ids["tenantId"] = tenant.scope.tenantID.description
+        ids["keyId"] = try #require(try await tenant.send("GET", "/api/keys").json()["data"]?[0]?["keyId"]?.string)
         let run = try await tenant.run(steps: [Config.calls("ask")], tools: [Config.browser("ask")])
         ids["runId"] = run
         ids["callId"] = try #require(try await tenant.pendingCalls(run).first?["callId"]?.string)

@@ -126,7 +126,10 @@ struct KeyTests {
                 try await bootstrap.insertKey(
                     tenant: tenant, publicID: CredentialToken.generate(.apiKey).id, name: "a", secretHash: "h", scopes: [], isAdmin: true)
             }
-            func directory(_ key: APIKeyID) -> TenantDirectory { TenantDirectory(db.database, admin: key, author: .test) }
+            func directory(_ key: APIKeyID) -> TenantDirectory {
+                TenantDirectory(
+                    db.database.tenant(TenantScope(tenantID: platform, slug: Bootstrap.platformSlug)), admin: key, author: .test)
+            }
             let admin = try await adminKey(in: platform)
             // Even a row that says so counts in the platform's tenant only.
             let astray = try await adminKey(in: scope.tenantID)

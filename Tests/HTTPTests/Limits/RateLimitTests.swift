@@ -97,7 +97,7 @@ struct RateLimitTests {
         #expect(try await tenant.send("GET", "/api/agents").header("RateLimit-Policy") == #""requests";q=10;w=1"#)
         try await tenant.limit([.requestsPerSecond: 7, .requestBurst: 70])
         let start = ContinuousClock.now
-        TenantChanges(tenant.gateway.environment.redis).publish(tenant.scope.tenantID)
+        TenantNotices(tenant.gateway.environment.redis).publish(tenant.scope.tenantID)
         #expect(
             try await eventually(within: 4) {
                 try await tenant.send("GET", "/api/agents").header("RateLimit-Policy") == #""requests";q=70;w=10"#

@@ -147,7 +147,7 @@ struct UsageTests {
             let stored = try await tenant.agents(limit: 100, after: nil)
             #expect(stored.count == 10)
             #expect(try await tenant.changes(by: .test).deleteAgent(stored[0].agentID))
-            #expect(try await tenant.insertAgent(.generate(), name: "next", description: nil, limit: 10).record != nil)
+            #expect(try await tenant.changes(by: .test).insertAgent(.generate(), name: "next", description: nil, limit: 10).record != nil)
         }
     }
 }
