@@ -1,3 +1,4 @@
+import Argon2
 import AsyncHTTPClient
 import Domain
 import GatewayHTTP
@@ -40,6 +41,8 @@ struct TestGateway: Sendable {
             port: 0, publicURL: audience, policiesDirectory: TestEnvironment.repository + "/policies",
             migrationsDirectory: TestEnvironment.repository + "/migrations", maxConcurrentRuns: maxConcurrentRuns,
             openAPIFile: TestEnvironment.repository + "/openapi.yaml")
+        // As the tests' keys are hashed, whose strength is not what is under test.
+        configuration.argon2 = Argon2Parameters(memoryKiB: 64, iterations: 1)
         configure(&configuration)
         let gateway = try Gateway(
             configuration,

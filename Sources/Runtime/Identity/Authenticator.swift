@@ -130,17 +130,16 @@ public final class Authenticator: Sendable {
     private func verify(
         _ token: CredentialToken, _ digest: PrincipalCache.Digest, _ address: IPAddress?
     ) async throws(GatewayError) -> Principal {
-        if let seconds = failures.take(address) {
+        if let seconds = failures.wait(address) {
             heldBack.add()
             throw .tooManyFailures(retryAfterSeconds: seconds)
         }
         let record: APIKeyRecord
         do throws(GatewayError) {
             record = try await proven(token)
-            failures.giveBack(address)
         } catch {
             // Only a key that was looked at and is wrong counts.
-            if error.status != 401 { failures.giveBack(address) }
+            if error.status == 401 { failures.failed(address) }
             throw error
         }
         await rehashIfWeak(token, record)
@@ -183,9 +182,10 @@ public final class Authenticator: Sendable {
         throw .unauthorized
     }
 
-    /// The operator has raised the costs since this hash was made. What goes wrong here is tried again at the key's next cold use.
+    /// The operator has raised the costs since this hash was made. What goes wrong here is tried again at the key's next cold use; so
+    /// is what comes while others wait, for keys that want in go before hashes that want to be better.
     private func rehashIfWeak(_ token: CredentialToken, _ record: APIKeyRecord) async {
-        guard hasher.isWeak(record.secretHash) else { return }
+        guard hasher.isWeak(record.secretHash), hasher.queuedCount == 0 else { return }
         do {
             let hash = try await hasher.hash(Array(token.text.utf8), salt: SecureRandom.bytes(hasher.saltBytes))
             _ = try await credentials.rehash(record, to: hash)

@@ -1,8 +1,9 @@
 import Domain
 import Synchronization
 
-/// How many wrong keys an address may show: a bucket for each, filled again slowly. A verification takes one out before it costs
-/// anything, so that guesses side by side count as well, and a right key puts it back.
+/// How many wrong keys an address may show: a bucket for each, filled again slowly. Only a key that was found wrong takes from it, so
+/// many right ones that come at once, from behind one proxy say, are never held back. Guesses side by side may overdraw a
+/// bucket, by no more than the hash queue lets through, and the debt is paid in time.
 final class FailureLimiter: Sendable {
     private struct Bucket {
         var left: Double
@@ -37,24 +38,25 @@ final class FailureLimiter: Sendable {
     }
 
     /// nil when a key may be looked at; else the whole seconds until the next may.
-    func take(_ address: IPAddress?, at now: ContinuousClock.Instant = .now) -> Int? {
+    func wait(_ address: IPAddress?, at now: ContinuousClock.Instant = .now) -> Int? {
         state.withLock { state in
             guard let counted = counted(address, &state, now) else {
                 let factor = Limits.sharedFailureFactor
-                return Self.take(&state.others, most: most * factor, perSecond: perSecond * factor, now)
+                return Self.wait(state.others, most: most * factor, perSecond: perSecond * factor, now)
             }
-            return Self.take(&state.buckets[counted], most: most, perSecond: perSecond, now)
+            return Self.wait(state.buckets[counted], most: most, perSecond: perSecond, now)
         }
     }
 
-    /// The key was right, or was not looked at after all.
-    func giveBack(_ address: IPAddress?) {
+    /// A key from there was looked at, and is wrong.
+    func failed(_ address: IPAddress?, at now: ContinuousClock.Instant = .now) {
         state.withLock { state in
-            if let address = address?.subscriber, state.buckets[address] != nil {
-                state.buckets[address]?.left += 1
-            } else {
-                state.others?.left += 1
+            guard let counted = counted(address, &state, now) else {
+                let factor = Limits.sharedFailureFactor
+                Self.take(&state.others, most: most * factor, perSecond: perSecond * factor, now)
+                return
             }
+            Self.take(&state.buckets[counted], most: most, perSecond: perSecond, now)
         }
     }
 
@@ -74,14 +76,17 @@ final class FailureLimiter: Sendable {
         return state.buckets.count < maxAddresses ? address : nil
     }
 
-    private static func take(
-        _ slot: inout Bucket?, most: Double, perSecond: Double, _ now: ContinuousClock.Instant
-    ) -> Int? {
+    private static func wait(_ slot: Bucket?, most: Double, perSecond: Double, _ now: ContinuousClock.Instant) -> Int? {
+        guard var bucket = slot else { return nil }
+        bucket.fill(to: most, perSecond: perSecond, now)
+        return bucket.left >= 1 ? nil : max(1, Int(((1 - bucket.left) / perSecond).rounded(.up)))
+    }
+
+    /// The debt is bounded, as what is owed is waited for.
+    private static func take(_ slot: inout Bucket?, most: Double, perSecond: Double, _ now: ContinuousClock.Instant) {
         var bucket = slot ?? Bucket(left: most, at: now)
         bucket.fill(to: most, perSecond: perSecond, now)
-        defer { slot = bucket }
-        guard bucket.left >= 1 else { return max(1, Int(((1 - bucket.left) / perSecond).rounded(.up))) }
-        bucket.left -= 1
-        return nil
+        bucket.left = max(-most, bucket.left - 1)
+        slot = bucket
     }
 }

@@ -185,7 +185,10 @@ struct AuthenticatorTests {
         #expect(refused.count >= 6 && wrong.count >= 2)
         #expect(refused.allSatisfy { $0.retryAfterSeconds != nil })
         var left = 0
-        while failures.take(address) == nil { left += 1 }
+        while failures.wait(address) == nil {
+            failures.failed(address)
+            left += 1
+        }
         #expect(left == 12 - wrong.count)
     }
 
