@@ -44,7 +44,7 @@ struct RateLimitTests {
         let before = tenant.gateway.metric("hsafa_limit_refusals_total")
         let refused = try await withThrowingTaskGroup(of: Answer.self) { group in
             for _ in 0..<100 { group.addTask { try await tenant.send("GET", "/api/agents") } }
-            return try await group.reduce(into: []) { if $1.status != 200 { $0.append($1) } }
+            return try await group.reduce(into: [Answer]()) { if $1.status != 200 { $0.append($1) } }
         }
         let problem = try #require(refused.first)
         try problem.expectProblem(429, "request_limit_exceeded")
