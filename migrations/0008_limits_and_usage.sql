@@ -19,7 +19,7 @@ CREATE FUNCTION hsafa.set_tenant_limits(wanted uuid, patch jsonb) RETURNS jsonb
     $$;
 
 -- For the machine (`hsafa-gateway tenants limits`), by the owner's connection.
-CREATE FUNCTION hsafa.find_tenant(wanted_slug text) RETURNS TABLE (tenant_id uuid, limits jsonb)
+CREATE FUNCTION hsafa.tenant_limits_by_slug(wanted_slug text) RETURNS TABLE (tenant_id uuid, limits jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = hsafa, pg_temp
     AS $$ SELECT t.tenant_id, t.limits FROM hsafa.tenants t WHERE t.slug = wanted_slug $$;
 
@@ -140,13 +140,13 @@ DECLARE
 BEGIN
     FOREACH signature IN ARRAY ARRAY[
         'hsafa.set_tenant_limits(uuid, jsonb)',
-        'hsafa.find_tenant(text)',
+        'hsafa.tenant_limits_by_slug(text)',
         'hsafa.claim_runs(uuid, integer, integer, uuid, integer, uuid[])']
     LOOP
         EXECUTE format('ALTER FUNCTION %s OWNER TO hsafa_system', signature);
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', signature);
     END LOOP;
-    FOREACH signature IN ARRAY ARRAY['hsafa.set_tenant_limits(uuid, jsonb)', 'hsafa.find_tenant(text)'] LOOP
+    FOREACH signature IN ARRAY ARRAY['hsafa.set_tenant_limits(uuid, jsonb)', 'hsafa.tenant_limits_by_slug(text)'] LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', signature, current_user);
     END LOOP;
 END $$;

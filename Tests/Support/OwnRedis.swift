@@ -22,6 +22,10 @@ public final class OwnRedis {
         self.process = process
     }
 
+    /// Connections stay, and nothing is answered any more until `resume`.
+    public func pause() { if let process { kill(process.processIdentifier, SIGSTOP) } }
+    public func resume() { if let process { kill(process.processIdentifier, SIGCONT) } }
+
     /// What it held is lost.
     public func stop() {
         guard let process, process.isRunning else { return }

@@ -28,7 +28,9 @@ public struct TenantLimitsStore: Sendable {
 
     /// For the owner alone.
     public func find(slug: String) async throws(PostgresError) -> (tenantID: TenantID, overrides: TenantLimitOverrides)? {
-        guard let row = try await client.query("SELECT tenant_id, limits FROM hsafa.find_tenant(\(slug))", scope: nil, lane: .alone).first
+        guard
+            let row = try await client.query("SELECT tenant_id, limits FROM hsafa.tenant_limits_by_slug(\(slug))", scope: nil, lane: .alone)
+                .first
         else { return nil }
         return (try row.decode(0), TenantLimitOverrides(stored: try row.decode(1)))
     }

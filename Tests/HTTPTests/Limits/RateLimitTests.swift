@@ -16,13 +16,15 @@ struct RateLimitTests {
             ("POST", "/api/agents", "{}", 422), ("POST", "/api/agents", "[", 400), ("HEAD", "/api/agents", nil, 200),
             ("GET", "/api/runs/\(unknownID())/stream", nil, 404), ("DELETE", "/api/agents/\(unknownID())", nil, 404),
         ]
+        let start = ContinuousClock.now
         for (index, request) in requests.enumerated() {
             let answer = try await tenant.send(request.0, request.1, request.2)
             #expect(answer.status == request.3, "\(answer.text)")
             #expect(answer.header("RateLimit-Policy") == #""requests";q=100;w=100"#)
             let left = try answer.rates("RateLimit")["requests"]
-            // One may have grown back.
-            #expect([99 - index, 100 - index].contains(try #require(left?["r"])), "request \(index)")
+            let grown = Int((ContinuousClock.now - start).components.seconds) + 1
+            let remaining = try #require(left?["r"])
+            #expect((99 - index...min(99, 99 - index + grown)).contains(remaining), "request \(index)")
             #expect((1...100).contains(try #require(left?["t"])))
         }
         let readOnly = try await tenant.gateway.environment.makeKey(tenant.scope, scopes: [.runsRead])
@@ -40,12 +42,11 @@ struct RateLimitTests {
     @Test func `over the burst there is 429 with the limit's name and when to come again`() async throws {
         let tenant = try await TestTenant.limited(TestTenant.slow(burst: 5))
         let before = tenant.gateway.metric("hsafa_limit_refusals_total")
-        var refused: Answer?
-        for _ in 0..<12 {
-            let answer = try await tenant.send("GET", "/api/agents")
-            if answer.status != 200 { refused = answer }
+        let refused = try await withThrowingTaskGroup(of: Answer.self) { group in
+            for _ in 0..<100 { group.addTask { try await tenant.send("GET", "/api/agents") } }
+            return try await group.reduce(into: [Answer]()) { if $1.status != 200 { $0.append($1) } }
         }
-        let problem = try #require(refused)
+        let problem = try #require(refused.first)
         try problem.expectProblem(429, "request_limit_exceeded")
         #expect(problem.header("Retry-After") == "1")
         #expect(try problem.rates("RateLimit")["requests"]?["r"] == 0)
@@ -86,7 +87,7 @@ struct RateLimitTests {
         for _ in 0..<5 {
             let refused = try await tenant.send("POST", "/api/runs", body)
             try refused.expectProblem(429, "run_limit_exceeded")
-            #expect((50...60).contains(try #require(refused.header("Retry-After").flatMap { Int($0) })))
+            #expect((1...60).contains(try #require(refused.header("Retry-After").flatMap { Int($0) })))
             #expect(try #require(try refused.rates("RateLimit")["requests"]?["r"]) >= left)
         }
         #expect(try await tenant.send("GET", "/api/runs").json()["data"]?.count == 1)

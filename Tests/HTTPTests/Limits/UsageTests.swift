@@ -35,7 +35,7 @@ struct UsageTests {
         #expect(limits["model_tokens"]?["resetsAt"]?.string == UsageDay.today.end.description)
         #expect(limits["agents"]?["remaining"]?.int == 3)
         #expect(limits["requests"]?["limit"]?.int == 500)
-        #expect(try #require(limits["requests"]?["remaining"]?.int) < 500)
+        #expect((1...500).contains(try #require(limits["requests"]?["remaining"]?.int)))
         #expect(limits["runs"]?["windowSeconds"]?.int == 60)
         let other = try await TestTenant.make()
         let nothing = try await other.send("GET", "/api/usage").json()

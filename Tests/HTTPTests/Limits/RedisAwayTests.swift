@@ -1,0 +1,92 @@
+import Domain
+import HsafaClient
+import JSON
+import Storage
+import TestSupport
+import Testing
+
+extension TestGateway {
+    /// Two gateways that both work on runs, over a Redis of their own.
+    static func pair(_ redis: OwnRedis) async throws -> [TestGateway] {
+        try redis.start()
+        let environment = try await TestEnvironment.fresh(redis: redis.url)
+        return [try await running(in: environment, maxConcurrentRuns: 8), try await running(in: environment, maxConcurrentRuns: 8)]
+    }
+}
+
+/// Rates and places while Redis is away.
+@Suite(.timeLimit(.minutes(2)))
+struct RedisAwayTests {
+    @Test func `requests go on without redis, held to the same bounds by each process`() async throws {
+        let redis = OwnRedis()
+        let gateways = try await TestGateway.pair(redis)
+        let tenant = try await TestTenant.limited([.requestsPerSecond: 1, .requestBurst: 30, .streams: 1], on: gateways[0])
+        let run = try await tenant.waitingRun()
+        redis.stop()
+        let start = ContinuousClock.now
+        var first = try await EventStream.open(tenant, run)
+        #expect(try await first.receive())
+        try await tenant.send("GET", "/api/runs/\(run)/stream").expectProblem(429, "stream_limit_exceeded")
+        var granted = 0
+        var refused: Answer?
+        for _ in 0..<60 {
+            let answer = try await tenant.send("GET", "/api/agents")
+            if answer.status == 200 { granted += 1 } else { refused = answer }
+        }
+        let grown = Int((ContinuousClock.now - start).components.seconds) + 1
+        #expect((28...30 + grown).contains(granted), "\(granted)")
+        try #require(refused).expectProblem(429, "request_limit_exceeded")
+        #expect(refused?.header("RateLimit-Policy") == #""requests";q=30;w=30"#)
+        #expect(gateways[0].metric("hsafa_limit_local_decisions_total") > 0)
+    }
+
+    @Test func `a redis that answers nothing stalls a request and not every one, and limits come back with it`() async throws {
+        let redis = OwnRedis()
+        let gateways = try await TestGateway.pair(redis)
+        let tenant = try await TestTenant.limited([.requestsPerSecond: 1, .requestBurst: 1000], on: gateways[0])
+        #expect(try await tenant.send("GET", "/api/agents").status == 200)
+        redis.pause()
+        defer { redis.resume() }
+        // The one that finds out waits for the bound on a command.
+        #expect(try await tenant.send("GET", "/api/agents").status == 200)
+        var slow = 0
+        for _ in 0..<100 {
+            let start = ContinuousClock.now
+            #expect(try await tenant.send("GET", "/api/agents").status == 200)
+            if ContinuousClock.now - start > .milliseconds(1500) { slow += 1 }
+        }
+        #expect(slow < 50, "\(slow) of 100 waited")
+        redis.resume()
+        let decided = gateways[0].metric("hsafa_limit_local_decisions_total")
+        #expect(decided > 0)
+        // Decided by Redis again: the count of local decisions stands still.
+        let isBack = try await eventually(within: 15) {
+            let before = gateways[0].metric("hsafa_limit_local_decisions_total")
+            _ = try await tenant.send("GET", "/api/agents")
+            return gateways[0].metric("hsafa_limit_local_decisions_total") == before
+        }
+        #expect(isBack)
+    }
+
+    @Test func `streams that were opened without redis are counted when it is back`() async throws {
+        let redis = OwnRedis()
+        let gateways = try await TestGateway.pair(redis)
+        let tenant = try await TestTenant.limited([.streams: 1], on: gateways[0])
+        let run = try await tenant.waitingRun()
+        redis.stop()
+        var stream = try await EventStream.open(tenant, run)
+        #expect(try await stream.receive())
+        try redis.start()
+        #expect(
+            try await eventually(within: Double(Limits.holderRenewalSeconds) * 3) {
+                try await TestTenant.isRefused(tenant.through(gateways[1]), run)
+            })
+        #expect(stream.status == 200)
+    }
+}
+
+extension TestTenant {
+    fileprivate static func isRefused(_ client: HsafaClient, _ run: String) async throws -> Bool {
+        try await EventStream.open(client, run).status == 429
+    }
+}
