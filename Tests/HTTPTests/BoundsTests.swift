@@ -92,10 +92,10 @@ struct BoundsTests {
 
     private static let short = Task {
         var listener = ListenerConfiguration()
-        listener.times.idle = .milliseconds(1500)
-        listener.times.head = .milliseconds(1000)
-        listener.times.body = .milliseconds(1500)
-        listener.times.stall = .milliseconds(1000)
+        listener.times.idle = .seconds(3)
+        listener.times.head = .seconds(3)
+        listener.times.body = .seconds(3)
+        listener.times.stall = .seconds(2)
         listener.times.linger = .milliseconds(200)
         return try await TestGateway.running(in: try await .fresh(), listener: listener)
     }
@@ -128,9 +128,9 @@ struct BoundsTests {
         let body = [#"{"name""#, ":", #""slo"}"#]
         #expect(body.joined().utf8.count == 14)
         #expect(try await paced([head] + body, every: .milliseconds(100)).answer?.status == 201)
-        let (answer, after) = try await paced([head] + (0..<13).map { _ in " " }, every: .milliseconds(250))
+        let (answer, after) = try await paced([head] + (0..<20).map { _ in " " }, every: .milliseconds(250))
         try #require(answer).expectProblem(408, "request_timeout")
-        #expect(after < .seconds(20))
+        #expect(after < .seconds(30))
     }
 
     @Test func `a connection without a request is closed, before its first and after its last`() async throws {
@@ -142,7 +142,8 @@ struct BoundsTests {
                 }
                 let start = ContinuousClock.now
                 while try await connection.receive() {}
-                #expect((1.0...20).contains(Double((ContinuousClock.now - start).components.seconds)))
+                let waited = ContinuousClock.now - start
+                #expect(waited >= .seconds(2) && waited < .seconds(30))
             }
         }
     }

@@ -84,7 +84,7 @@ struct LogTests {
     }
 
     @Test func `a body that is broken or late is no failure of the gateway`() async throws {
-        let (gateway, log) = try await Self.gateway { $0.times.body = .seconds(1) }
+        let (gateway, log) = try await Self.gateway { $0.times.body = .seconds(3) }
         let tenant = try await TestTenant.make(on: gateway)
         try await RawConnection.open(gateway) { connection in
             try await connection.send(post(tenant, "late", "Content-Length: 100\r\n\r\n{"))
@@ -100,7 +100,7 @@ struct LogTests {
     }
 
     @Test func `what is refused below HTTP has a line and a count, and a flood of it has few lines`() async throws {
-        let (gateway, log) = try await Self.gateway { $0.times.head = .milliseconds(300) }
+        let (gateway, log) = try await Self.gateway { $0.times.head = .seconds(3) }
         let refusals = [
             ("nonsense\r\n\r\n", "malformed", "400"), ("GET /half", "timeout", "408"),
             ("GET /\(String(repeating: "a", count: Limits.maxURIBytes)) HTTP/1.1\r\nHost: a\r\n\r\n", "uri_too_long", "414"),

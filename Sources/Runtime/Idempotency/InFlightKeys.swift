@@ -42,6 +42,9 @@ final class InFlightKeys: Sendable {
         return isStillWaiting ? .overdue : .ended
     }
 
+    /// How many wait for this key now.
+    func waiters(_ key: Key) -> Int { waiting.withLock { $0[key]?.count ?? 0 } }
+
     func leave(_ key: Key) {
         let waiters = waiting.withLock { $0.removeValue(forKey: key) } ?? []
         for waiter in waiters { waiter.raise() }
