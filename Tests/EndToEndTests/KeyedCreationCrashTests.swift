@@ -28,7 +28,7 @@ import Testing
         let (released, release) = AsyncStream.makeStream(of: Void.self)
         let holder = Task {
             try? await tenant.inTransaction { other in
-                _ = try await other.insertAgent(.generate(), name: "contested", description: nil)
+                _ = try await other.changes(by: .test).insertAgent(.generate(), name: "contested", description: nil)
                 isHeld.finish()
                 for await _ in released {}
                 throw LetGo()
@@ -40,7 +40,7 @@ import Testing
             let rows = try await environment.owner.query(
                 """
                 SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-                WHERE a.datname = current_database() AND l.locktype = 'transactionid' AND NOT l.granted
+                WHERE a.datname = current_database() AND l.locktype IN ('transactionid', 'advisory') AND NOT l.granted
                 """, lane: .alone)
             return try rows.first?.decode(0, as: Int.self) == 1
         }
