@@ -5,13 +5,17 @@ public import Postgres
 /// SECURITY DEFINER functions, called by the few types that say so (Credentials, Claims, Overdue).
 public final class Database: Sendable {
     package let client: PostgresClient
+    private let appends: AppendQueue
 
-    public init(client: PostgresClient) { self.client = client }
+    public init(client: PostgresClient) {
+        self.client = client
+        appends = AppendQueue(client: client)
+    }
 
     /// The setting that row-level security reads; every segment of the client sets it.
     public static let scopeSetting = "app.tenant_id"
 
-    public func tenant(_ scope: TenantScope) -> TenantDatabase { TenantDatabase(client: client, scope: scope) }
+    public func tenant(_ scope: TenantScope) -> TenantDatabase { TenantDatabase(client: client, appends: appends, scope: scope) }
 
     /// A statement over no tenant's rows: it sees nothing but what the system functions return.
     package func unscoped(_ sql: SQL, lane: PostgresLane = .shared) async throws(PostgresError) -> PostgresRows {
@@ -30,6 +34,7 @@ public final class Database: Sendable {
 /// security stands behind it.
 public struct TenantDatabase: Sendable {
     package let client: PostgresClient
+    let appends: AppendQueue
     public let scope: TenantScope
 
     package var tenantID: TenantID { scope.tenantID }
