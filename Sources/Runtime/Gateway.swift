@@ -72,7 +72,8 @@ public final class Gateway: Sendable {
             published: metrics.counter("hsafa_events_published_total", help: "Run events committed by this process."))
         let active = ActiveRuns()
         workers = RunWorkers(
-            replicaID: replicaID, database: database, subscriber: subscriber, active: active, slots: configuration.maxConcurrentRuns,
+            replicaID: replicaID, database: database, subscriber: subscriber, active: active, loops: dependencies.eventLoopGroup,
+            slots: configuration.maxConcurrentRuns,
             leaseSeconds: configuration.runLeaseSeconds, metrics: metrics, logger: logger)
         // Runs tell devices and devices tell runs: the hub is known a moment after the service, before anything lives.
         let link = DeviceLink()

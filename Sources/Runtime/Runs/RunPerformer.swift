@@ -144,11 +144,12 @@ struct RunPerformer: Sendable {
         let request = ModelRequests.make(
             config, conversation: await writer.state.conversation, step: step, attempt: attempt,
             tools: config.tools.filter { gate.decide(claimed.scope, agent: claimed.agentName, tool: $0).isAllowed })
-        let remaining = claimed.deadlineAt.millisecondsSinceUnixEpoch - Timestamp.now().millisecondsSinceUnixEpoch
-        guard remaining > 0 else { throw RunInterruption.deadlineExceeded }
-        return try await withThrowingTaskGroup(of: ModelResponse?.self) { group in
+        guard claimed.deadlineAt > Timestamp.now() else { throw RunInterruption.deadlineExceeded }
+        writer.modelCallBegins()
+        return try await withThrowingTaskGroup(of: ModelResponse.self) { group in
             group.addTask {
-                try await client.perform(request) { event in
+                defer { writer.modelCallEnded() }
+                return try await client.perform(request) { event in
                     switch event {
                     case .textDelta(let text, let stamp):
                         try await writer.emitDelta(.assistantDelta, text: text, stampNanoseconds: stamp)
@@ -157,21 +158,11 @@ struct RunPerformer: Sendable {
                     }
                 }
             }
-            group.addTask {
-                await writer.interrupted()
-                return nil
-            }
-            group.addTask {
-                try? await Task.sleep(for: .milliseconds(remaining))
-                if !Task.isCancelled { writer.interrupt(.deadlineExceeded) }
-                return nil
-            }
-            defer { group.cancelAll() }
-            while let finished = try await group.next() {
-                if let finished { return finished }
-                if let reason = writer.interruption { throw reason }
-            }
-            throw CancellationError()
+            await writer.endOfModelCall()
+            if writer.interruption != nil { group.cancelAll() }
+            guard let outcome = await group.nextResult() else { throw CancellationError() }
+            if case .failure = outcome, let reason = writer.interruption { throw reason }
+            return try outcome.get()
         }
     }
 

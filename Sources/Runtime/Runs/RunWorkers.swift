@@ -12,6 +12,7 @@ final class RunWorkers: Sendable {
     private let replicaID: ReplicaID
     private let claims: Claims
     private let subscriber: RedisSubscriber
+    private let loops: any EventLoopGroup
     private let slots: Int
     private let leaseSeconds: Int
     private let logger: Logger
@@ -28,13 +29,14 @@ final class RunWorkers: Sendable {
     }
 
     init(
-        replicaID: ReplicaID, database: Database, subscriber: RedisSubscriber, active: ActiveRuns, slots: Int, leaseSeconds: Int,
-        metrics: MetricsRegistry, logger: Logger
+        replicaID: ReplicaID, database: Database, subscriber: RedisSubscriber, active: ActiveRuns, loops: any EventLoopGroup, slots: Int,
+        leaseSeconds: Int, metrics: MetricsRegistry, logger: Logger
     ) {
         self.replicaID = replicaID
         claims = Claims(database)
         self.subscriber = subscriber
         self.active = active
+        self.loops = loops
         self.slots = slots
         self.leaseSeconds = leaseSeconds
         self.logger = logger
@@ -76,6 +78,8 @@ final class RunWorkers: Sendable {
     private func poll() async {
         while (try? await Task.sleep(for: .milliseconds(Limits.claimPollMilliseconds), tolerance: .milliseconds(200))) != nil {
             ready.raise()
+            let now = Timestamp.now()
+            for writer in active.all where writer.claimed.deadlineAt <= now { writer.interrupt(.deadlineExceeded) }
         }
     }
 
@@ -98,7 +102,8 @@ final class RunWorkers: Sendable {
                 }
                 claimedCount.add(claimed.count)
                 for run in claimed { start(run, performer, claimedAt, &group) }
-                if claimed.isEmpty { break }
+                // No tenant got its full share (a quarter), so nothing that may run was left behind.
+                if claimed.count < max(1, limit / 4) { break }
             }
         }
     }
@@ -108,7 +113,7 @@ final class RunWorkers: Sendable {
             state.working += 1
             state.leaseDeadlines[run.runID] = at + .seconds(leaseSeconds)
         }
-        group.addTask {
+        group.addTask(executorPreference: LoopExecutor(loops.next())) {
             await performer.perform(run)
             self.state.withLock { state in
                 state.working -= 1
