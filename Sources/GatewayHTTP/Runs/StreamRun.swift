@@ -4,7 +4,6 @@ import Hummingbird
 import Logging
 import JSON
 import NIOCore
-import NIOHTTPTypes
 import Runtime
 import Storage
 
@@ -19,9 +18,7 @@ struct StreamRun: Operation {
         let cursor = try StreamOpening.cursor(request)
         // 204 makes EventSource stop asking (WHATWG HTML, server-sent events).
         if position.status.isTerminal, cursor >= position.lastSeq { return Answer.noContent() }
-        let sink = FeedSink(channel: context.channel) { channel, bytes in
-            channel.writeAndFlush(HTTPResponsePart.body(bytes), promise: nil)
-        }
+        let sink = FeedSink(channel: context.channel, frame: EventChunk.frame, write: EventChunk.write)
         let feeds = gateway.feeds
         // A cursor ahead of a live run waits there: what it has not seen yet begins after it.
         let lastSeq = position.lastSeq
