@@ -89,7 +89,7 @@ public final class Gateway: Sendable {
             database: database, publisher: publisher, versions: VersionBook(database: database),
             models: ModelDirectory(clients: [
                 "simulated": SimulatedModel(), "openai-compatible": OpenAIChatClient(httpClient: httpClient),
-            ]), gate: gate, active: active, callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
+            ]), gate: gate, active: active, folds: runs.folds, callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
             isShuttingDown: { [workers] in workers.isDraining }, logger: logger)
         sweepers = Sweepers(database: database, runs: runs, policies: policies, logger: logger)
     }

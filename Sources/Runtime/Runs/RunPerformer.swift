@@ -13,6 +13,7 @@ struct RunPerformer: Sendable {
     let models: ModelDirectory
     let gate: ToolGate
     let active: ActiveRuns
+    let folds: RunFolds
     let callsCommitted: @Sendable (ClaimedRun, [NewToolCall]) -> Void
     let isShuttingDown: @Sendable () -> Bool
     let logger: Logger
@@ -23,7 +24,9 @@ struct RunPerformer: Sendable {
     func perform(_ claimed: ClaimedRun) async {
         let tenant = database.tenant(claimed.scope)
         do {
-            var state = RunState()
+            var state = folds.latest(claimed.scope, claimed.runID)
+            // The claim's own event is to be seen, as it is published from here.
+            if state.lastSeq >= claimed.seq { state = RunState() }
             let events = try await tenant.refold(&state, of: claimed.runID)
             publisher.publish(events.filter { $0.seq == claimed.seq }, of: claimed.runID)
             guard state.claimNumber == claimed.claimNumber, state.status == .running else { return }
@@ -36,8 +39,10 @@ struct RunPerformer: Sendable {
                 writer.close()
                 await group.waitForAll()
             }
+            folds.keep(await writer.state, claimed.scope, claimed.runID)
         } catch {
             // The lease runs out, and the run is taken up again.
+            folds.forget(claimed.scope, claimed.runID)
             logger.error("run given up", metadata: ["run": "\(claimed.runID)", "cause": "\(error)"])
         }
     }
