@@ -75,7 +75,7 @@ let package = Package(
         library("Argon2", ["CArgon2", "CLinux"]),
         library("Postgres", ["CLibPQ", "CLinux", logging]),
         library("Redis", ["CHiredis", nioCore, nioPosix, nioSSL, logging]),
-        library("ModelProviders", ["JSON", httpClient, nioCore, nioHTTP1, logging]),
+        library("ModelProviders", ["JSON", httpClient, nioCore, nioPosix, nioHTTP1, logging]),
 
         // The street: each imports only what stands before it.
         library("Domain", ["JSON", "JSONSchema", "Cryptography"]),

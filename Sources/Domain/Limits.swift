@@ -112,9 +112,20 @@ public enum Limits {
     public static let maxAssistantTextBytes = 1 << 20
     /// Events of one append statement.
     public static let maxEventsPerAppend = 256
+    /// Events, and bytes of their data, that appends of many runs put into one statement.
+    public static let maxEventsPerStatement = 512
+    public static let maxBytesPerAppendStatement = 1 << 20
+    /// So many appends of a tenant that wait are worth a second statement beside the one under way.
+    public static let appendsBesideOthers = 48
+    /// Appends of one tenant that wait; a writer has one, so this is beyond the runs of a process.
+    public static let maxQueuedAppends = 20_000
     public static let shutdownGraceSeconds = 10
     /// One in so many of a process' slots is kept for tenants that hold less than that share of them.
     public static let slotReserveDivisor = 8
+
+    /// Folds of runs that a process keeps, and bytes of the events in them.
+    public static let maxKeptFolds = 512
+    public static let maxKeptFoldBytes = 32 << 20
 
     // MARK: Feeds
     public static let feedRingEvents = 1024

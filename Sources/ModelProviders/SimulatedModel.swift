@@ -47,11 +47,11 @@ public struct SimulatedModel: ModelClient {
         let turn = try SimulatedTurn(step, request: request)
         let failsAfter = step.failure.flatMap { failureIsDue($0, request: request) ? $0.afterDeltas : nil }
         let start = ContinuousClock.now.advanced(by: .milliseconds(step.initialDelayMilliseconds))
-        if step.initialDelayMilliseconds > 0 { try await Task.sleep(until: start) }
+        if step.initialDelayMilliseconds > 0 { try await Pause.until(start) }
         for (index, delta) in turn.deltas.enumerated() {
             if index == failsAfter { break }
             if index > 0, step.delayMilliseconds > 0 {
-                try await Task.sleep(until: start.advanced(by: .milliseconds(step.delayMilliseconds * Double(index))))
+                try await Pause.until(start.advanced(by: .milliseconds(step.delayMilliseconds * Double(index))))
             } else {
                 try Task.checkCancellation()
             }

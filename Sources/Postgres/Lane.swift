@@ -29,6 +29,23 @@ struct Lane {
 
     var upCount: Int { connections.reduce(0) { $0 + ($1.isUp ? 1 : 0) } }
 
+    /// What comes while a group is under way gathers up to here, or for `gatheringMilliseconds`, before another group goes out beside it: a
+    /// group costs the server a commit and a few wake-ups, whatever is in it.
+    private static let gatheredCount = 16
+    private static let gatheringMilliseconds: Int64 = 1
+
+    /// True when what waits had better gather; then it goes out when a group ends, or at the time returned by `gatheringEnd`.
+    func isGathering(now: Int64) -> Bool {
+        guard let end = gatheringEnd, end > now, reruns.isEmpty, queue.count < Self.gatheredCount else { return false }
+        return connections.contains { $0.load > 0 }
+    }
+
+    /// When the segment that waits longest has waited enough; nil when it does not have to.
+    var gatheringEnd: Int64? {
+        guard let first = queue.first, first.mayShare else { return nil }
+        return first.arrivedAt + Self.gatheringMilliseconds + 1
+    }
+
     /// The connection with the fewest groups in flight that may take one more.
     func available() -> Connection? {
         var best: Connection?
@@ -44,7 +61,7 @@ struct Lane {
             if segment.markSent() { return [segment] }
         }
         let fairShare = (queue.count + upCount - 1) / max(1, upCount)
-        let wanted = max(1, min(maxCount, fairShare))
+        let wanted = max(1, min(maxCount, max(fairShare, Self.gatheredCount)))
         var group: [Segment] = []
         var byteCount = 0
         while group.count < wanted, let segment = queue.first {

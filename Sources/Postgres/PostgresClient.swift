@@ -63,6 +63,22 @@ public final class PostgresClient: Sendable {
         return try await perform(sql, scope: scope, kind: .statement(lane), byteCount: byteCount)
     }
 
+    /// As `query`, for those who have no task that could wait. `completion` is called once: on the client's own thread, so it must be
+    /// quick and must not block; on the caller's, before this returns, when the statement was refused.
+    public func send(
+        _ sql: SQL, scope: String? = nil, lane: PostgresLane = .shared,
+        completion: @escaping @Sendable (Result<PostgresRows, PostgresError>) -> Void
+    ) {
+        do throws(PostgresError) {
+            let byteCount = try StatementRules.check(sql, in: configuration, insideTransaction: false)
+            let (segment, mailbox) = try accept(sql, scope: scope, kind: .statement(lane), byteCount: byteCount)
+            guard segment.begin(.callback(completion)) else { return }
+            if !mailbox.post(segment) { segment.answer(.failure(.shuttingDown)) }
+        } catch {
+            completion(.failure(error))
+        }
+    }
+
     /// BEGIN, the scope, `body`, COMMIT. Rolls back when `body` throws or the task is cancelled.
     public func withTransaction<R: Sendable>(
         scope: String? = nil, _ body: @Sendable (PostgresTransaction) async throws -> R
@@ -99,13 +115,19 @@ public final class PostgresClient: Sendable {
             reconnects: counters.reconnects.load(ordering: .relaxed), queued: counters.queued.load(ordering: .relaxed))
     }
 
-    private func perform(
+    private func accept(
         _ sql: SQL, scope: String?, kind: SegmentKind, byteCount: Int
-    ) async throws(PostgresError) -> PostgresRows {
+    ) throws(PostgresError) -> (Segment, Mailbox) {
         guard let mailbox else { throw startFailure ?? .shuttingDown }
         if let scope, scope.utf8.contains(0) { throw PostgresError(.decoding, "a scope cannot hold U+0000") }
         try checkRoom(kind, byteCount)
-        let segment = Segment(sql, scope: scope, kind: kind, byteCount: byteCount, counters: counters)
+        return (Segment(sql, scope: scope, kind: kind, byteCount: byteCount, counters: counters), mailbox)
+    }
+
+    private func perform(
+        _ sql: SQL, scope: String?, kind: SegmentKind, byteCount: Int
+    ) async throws(PostgresError) -> PostgresRows {
+        let (segment, mailbox) = try accept(sql, scope: scope, kind: kind, byteCount: byteCount)
         if case .end = kind { return try await PostgresClient.wait(for: segment, in: mailbox).get() }
         let answer = await withTaskCancellationHandler {
             await PostgresClient.wait(for: segment, in: mailbox)
@@ -117,7 +139,7 @@ public final class PostgresClient: Sendable {
 
     private static func wait(for segment: Segment, in mailbox: Mailbox) async -> Segment.Answer {
         await withUnsafeContinuation { continuation in
-            guard segment.begin(continuation) else { return }
+            guard segment.begin(.waiting(continuation)) else { return }
             if !mailbox.post(segment) { segment.answer(.failure(.shuttingDown)) }
         }
     }

@@ -76,7 +76,8 @@ actor PostgresEngine {
         pumpShared()
         pumpLeased()
         if graceEnd != nil, endIfDone() { return -1 }
-        guard let nextDeadline else { return -1 }
+        let gatheringEnd = shared.isGathering(now: now) ? shared.gatheringEnd : nil
+        guard let nextDeadline = [nextDeadline, gatheringEnd].compactMap(\.self).min() else { return -1 }
         return Int32(clamping: max(1, nextDeadline - now))
     }
 
@@ -102,7 +103,7 @@ actor PostgresEngine {
     // MARK: Sending
 
     private func pumpShared() {
-        while let connection = shared.available() {
+        while !shared.isGathering(now: now), let connection = shared.available() {
             let segments = shared.nextGroup(maxCount: max(1, configuration.maxGroup), maxBytes: PostgresEngine.maxGroupBytes)
             if segments.isEmpty { break }
             send(segments, on: connection)

@@ -16,10 +16,24 @@ enum SegmentKind {
 ///
 ///     fresh → queued → sent → answered        (a rerun goes back from sent to queued)
 ///     fresh, queued, sent → answered          (cancellation)
-// The continuation is written before `state` leaves `fresh` (release) and read only by who won the move to `answered` (acquire);
+// The completion is written before `state` leaves `fresh` (release) and read only by who won the move to `answered` (acquire);
 // `attempts` and `arrivedAt` belong to the reactor thread.
 final class Segment: @unchecked Sendable {
     typealias Answer = Result<PostgresRows, PostgresError>
+
+    /// Who is told.
+    enum Completion {
+        case waiting(UnsafeContinuation<Answer, Never>)
+        /// Called on the thread that has the answer, which is the reactor's unless nothing was sent.
+        case callback(@Sendable (Answer) -> Void)
+
+        func callAsFunction(_ answer: Answer) {
+            switch self {
+            case .waiting(let continuation): continuation.resume(returning: answer)
+            case .callback(let callback): callback(answer)
+            }
+        }
+    }
 
     private static let fresh: UInt8 = 0
     private static let queued: UInt8 = 1
@@ -32,7 +46,7 @@ final class Segment: @unchecked Sendable {
     let byteCount: Int
     private let counters: EngineCounters
     private let state = Atomic<UInt8>(Segment.fresh)
-    private var continuation: UnsafeContinuation<Answer, Never>?
+    private var completion: Completion?
 
     /// How often it was sent.
     var attempts = 0
@@ -67,10 +81,10 @@ final class Segment: @unchecked Sendable {
     var mayHaveRunOnceSent: Bool { isCommit || !isInTransaction }
 
     /// False when the caller was cancelled before it began to wait; it is then resumed here.
-    func begin(_ continuation: UnsafeContinuation<Answer, Never>) -> Bool {
-        self.continuation = continuation
+    func begin(_ completion: Completion) -> Bool {
+        self.completion = completion
         guard state.compareExchange(expected: Self.fresh, desired: Self.queued, ordering: .acquiringAndReleasing).exchanged else {
-            continuation.resume(returning: .failure(.canceledBeforeSending))
+            completion(.failure(.canceledBeforeSending))
             return false
         }
         counters.accepted(self)
@@ -104,7 +118,7 @@ final class Segment: @unchecked Sendable {
         let before = state.exchange(Self.answered, ordering: .acquiringAndReleasing)
         if before == Self.queued { counters.left(self) }
         guard before != Self.answered else { return false }
-        continuation?.resume(returning: answer)
+        completion?(answer)
         return true
     }
 
@@ -114,12 +128,12 @@ final class Segment: @unchecked Sendable {
         switch before {
         case Self.queued:
             counters.left(self)
-            continuation?.resume(returning: .failure(.canceledBeforeSending))
+            completion?(.failure(.canceledBeforeSending))
             return true
         case Self.sent:
             let error = PostgresError(
                 .canceled, "the task was cancelled while its statement was running", mayHaveRun: mayHaveRunOnceSent)
-            continuation?.resume(returning: .failure(error))
+            completion?(.failure(error))
             return true
         default:
             return false

@@ -87,8 +87,8 @@ public final class Gateway: Sendable {
             published: metrics.counter("hsafa_events_published_total", help: "Run events committed by this process."))
         let active = ActiveRuns()
         workers = RunWorkers(
-            replicaID: replicaID, database: database, subscriber: subscriber, active: active, slots: configuration.maxConcurrentRuns,
-            tenantConcurrency: configuration.limits.concurrentRuns,
+            replicaID: replicaID, database: database, subscriber: subscriber, active: active, loops: dependencies.eventLoopGroup,
+            slots: configuration.maxConcurrentRuns, tenantConcurrency: configuration.limits.concurrentRuns,
             leaseSeconds: configuration.runLeaseSeconds, metrics: metrics, logger: logger)
         // Runs tell devices and devices tell runs: the hub is known a moment after the service, before anything lives.
         let link = DeviceLink()
@@ -104,7 +104,7 @@ public final class Gateway: Sendable {
             database: database, publisher: publisher, versions: VersionBook(database: database),
             models: ModelDirectory(clients: [
                 "simulated": SimulatedModel(), "openai-compatible": OpenAIChatClient(httpClient: httpClient),
-            ]), gate: gate, tokens: limiter.tokens, active: active,
+            ]), gate: gate, tokens: limiter.tokens, active: active, folds: runs.folds,
             callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)

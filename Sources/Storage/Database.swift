@@ -5,13 +5,17 @@ public import Postgres
 /// SECURITY DEFINER functions, called by the few types that say so (Credentials, Claims, Overdue).
 public final class Database: Sendable {
     package let client: PostgresClient
+    private let appends: AppendQueue
 
-    public init(client: PostgresClient) { self.client = client }
+    public init(client: PostgresClient) {
+        self.client = client
+        appends = AppendQueue(client: client)
+    }
 
     /// The setting that row-level security reads; every segment of the client sets it.
     public static let scopeSetting = "app.tenant_id"
 
-    public func tenant(_ scope: TenantScope) -> TenantDatabase { TenantDatabase(client: client, scope: scope) }
+    public func tenant(_ scope: TenantScope) -> TenantDatabase { TenantDatabase(client: client, appends: appends, scope: scope) }
 
     /// A statement over no tenant's rows: it sees nothing but what the system functions return.
     package func unscoped(_ sql: SQL, lane: PostgresLane = .shared) async throws(PostgresError) -> PostgresRows {
@@ -33,15 +37,15 @@ public final class Database: Sendable {
 /// which, so whatever they write can be made part of something larger.
 public struct TenantDatabase: Sendable {
     private enum Road {
-        case lanes(PostgresClient)
+        case lanes(PostgresClient, AppendQueue)
         case open(PostgresTransaction)
     }
 
     private let road: Road
     public let scope: TenantScope
 
-    init(client: PostgresClient, scope: TenantScope) {
-        road = .lanes(client)
+    init(client: PostgresClient, appends: AppendQueue, scope: TenantScope) {
+        road = .lanes(client, appends)
         self.scope = scope
     }
 
@@ -52,10 +56,13 @@ public struct TenantDatabase: Sendable {
 
     package var tenantID: TenantID { scope.tenantID }
 
+    /// Where appends of this tenant's runs gather; nil inside a transaction.
+    var appends: AppendQueue? { if case .lanes(_, let appends) = road { appends } else { nil } }
+
     /// - Parameter lane: without meaning inside a transaction, which has its connection.
     package func query(_ sql: SQL, lane: PostgresLane = .shared) async throws(PostgresError) -> PostgresRows {
         switch road {
-        case .lanes(let client): try await client.query(sql, scope: tenantID.description, lane: lane)
+        case .lanes(let client, _): try await client.query(sql, scope: tenantID.description, lane: lane)
         case .open(let transaction): try await transaction.query(sql)
         }
     }
@@ -65,7 +72,8 @@ public struct TenantDatabase: Sendable {
         _ other: TenantScope, _ body: (TenantDatabase) async throws(PostgresError) -> R
     ) async throws(PostgresError) -> R {
         switch road {
-        case .lanes(let client): return try await body(TenantDatabase(client: client, scope: other))
+        case .lanes(let client, let appends):
+            return try await body(TenantDatabase(client: client, appends: appends, scope: other))
         case .open(let transaction):
             try await enter(other, transaction)
             // After an error nothing but the way out is left, so only a success leads back.
@@ -83,7 +91,7 @@ public struct TenantDatabase: Sendable {
     /// All of what `body` does, or nothing of it. Inside a transaction it is part of that one.
     package func withTransaction<R: Sendable>(_ body: @Sendable (PostgresTransaction) async throws -> R) async throws -> R {
         switch road {
-        case .lanes(let client): try await client.withTransaction(scope: tenantID.description, body)
+        case .lanes(let client, _): try await client.withTransaction(scope: tenantID.description, body)
         case .open(let transaction): try await body(transaction)
         }
     }

@@ -80,7 +80,7 @@ struct PlanTests {
             #expect(partition.hasPrefix("run_events_2"), "\(partition)")
             let ids = ["'\(run.scope.tenantID)'", "'\(run.runID)'"]
             let statements: [(String, SQL, [String])] = [
-                ("run", run.tenant.runStatement(run.runID), ids),
+                ("run", run.tenant.runStatement(run.runID), ids + ids),
                 ("fold", run.tenant.foldStatement(run.runID, after: 19_000), ids + ["19000"] + ids),
                 ("fold from the start", run.tenant.foldStatement(run.runID, after: 0), ids + ["0"] + ids),
                 (

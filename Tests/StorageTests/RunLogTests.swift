@@ -107,9 +107,9 @@ struct RunLogTests {
             #expect(state.lastSeq == 8)
             #expect(state.stepStartSeq == 3)
             #expect(try await run.tenant.fold(.generate()) == nil)
-            #expect(try await run.tenant.bounds(of: .generate()) == nil)
-            let bounds = try #require(try await run.tenant.bounds(of: run.runID))
-            #expect(bounds.first == 1 && bounds.last == 8 && bounds.status == .running)
+            #expect(try await run.tenant.position(of: .generate()) == nil)
+            let position = try #require(try await run.tenant.position(of: run.runID))
+            #expect(position.lastSeq == 8 && position.status == .running)
         }
     }
 

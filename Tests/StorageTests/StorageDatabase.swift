@@ -19,7 +19,7 @@ struct StorageDatabase: Sendable {
     // MARK: Making databases
 
     /// Lives as long as the test process.
-    private static let superuser = Task {
+    static let superuser = Task {
         let client = PostgresClient(try PostgresConfiguration(url: TestEnvironment.variable("TEST_SUPERUSER_URL")), logger: logger)
         Task { await client.run() }
         return client

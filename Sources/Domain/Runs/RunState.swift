@@ -39,6 +39,8 @@ public struct RunState: Sendable, Hashable {
     public private(set) var cancelReason: String?
     public private(set) var error: ToolError?
     public private(set) var created: RawJSON?
+    /// Bytes of the events that were folded, deltas not counted: about what the fold takes in memory.
+    public private(set) var foldedBytes = 0
     /// Turns before the calls of the current step.
     private var turns: [ConversationTurn] = []
 
@@ -64,6 +66,7 @@ public struct RunState: Sendable, Hashable {
         }
         lastSeq = event.seq
         guard !event.type.isDelta else { return }
+        foldedBytes += event.data.bytes.count
         let data: JSONNode
         do { data = try event.data.document().root } catch {
             throw RunLogFault(seq: event.seq, message: "data is no JSON: \(error)")

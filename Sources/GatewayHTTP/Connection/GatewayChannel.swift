@@ -72,6 +72,11 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
     }
 
     func handle(value: Value, logger: Logger) async {
+        // Each request's task lives on the loop of its connection.
+        await withTaskExecutorPreference(LoopExecutor(value.channel.eventLoop)) { await handleOnLoop(value, logger) }
+    }
+
+    private func handleOnLoop(_ value: Value, _ logger: Logger) async {
         do {
             switch try await value.connection.get() {
             case .http(let channel): await handleHTTP(asyncChannel: channel, logger: logger)

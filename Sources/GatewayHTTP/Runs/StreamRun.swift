@@ -4,7 +4,6 @@ import Hummingbird
 import Logging
 import JSON
 import NIOCore
-import NIOHTTPTypes
 import Runtime
 import Storage
 
@@ -15,16 +14,14 @@ struct StreamRun: Operation {
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
         let id = try context.parameters.id("runId", "run", as: RunID.self)
         let scope = context.scope
-        guard let bounds = try await gateway.database.tenant(scope).bounds(of: id) else { throw GatewayError.notFound("run") }
+        guard let position = try await gateway.database.tenant(scope).position(of: id) else { throw GatewayError.notFound("run") }
         let cursor = try StreamOpening.cursor(request)
         // 204 makes EventSource stop asking (WHATWG HTML, server-sent events).
-        if bounds.status.isTerminal, cursor >= bounds.last { return Answer.noContent() }
-        let sink = FeedSink(channel: context.channel) { channel, bytes in
-            channel.writeAndFlush(HTTPResponsePart.body(bytes), promise: nil)
-        }
+        if position.status.isTerminal, cursor >= position.lastSeq { return Answer.noContent() }
+        let sink = FeedSink(channel: context.channel, frame: EventChunk.frame, write: EventChunk.write)
         let (feeds, holds, principal, channel) = (gateway.feeds, gateway.keyHolds, context.principal, context.channel)
         // A cursor ahead of a live run waits there: what it has not seen yet begins after it.
-        let lastSeq = max(bounds.last, 0)
+        let lastSeq = position.lastSeq
         let place = context.place
         return Response(
             status: .ok, headers: Self.headers,

@@ -56,7 +56,11 @@ public final class FeedHub: Sendable {
     }
 
     private func deliver(_ frames: [RunFrame], to feed: RunFeed) {
-        if feed.deliver(frames.map(FeedFrame.init)) { requestFill(feed) }
+        // This process hears its own notices, too: what the feed has is not encoded again.
+        let lastSeq = feed.lastSeq
+        let fresh = frames.filter { $0.seq > lastSeq }
+        guard !fresh.isEmpty else { return feed.heard() }
+        if feed.deliver(fresh.map(FeedFrame.init)) { requestFill(feed) }
     }
 
     private func requestFill(_ feed: RunFeed) {

@@ -2,14 +2,20 @@ import Domain
 public import NIOCore
 import Synchronization
 
-/// How a watcher's bytes get onto its connection: a body part of its response.
+/// How a watcher's bytes get onto its connection.
 public struct FeedSink: Sendable {
     public let channel: any Channel
-    /// Writes and flushes without waiting; called on the channel's loop only.
+    /// What the transport puts around a piece of the stream. The same for all watchers, so it is called once for all of them.
+    public let frame: @Sendable (ByteBuffer) -> ByteBuffer
+    /// Writes a framed piece and flushes, without waiting; called on the channel's loop only.
     public let write: @Sendable (any Channel, ByteBuffer) -> Void
 
-    public init(channel: any Channel, write: @escaping @Sendable (any Channel, ByteBuffer) -> Void) {
+    public init(
+        channel: any Channel, frame: @escaping @Sendable (ByteBuffer) -> ByteBuffer,
+        write: @escaping @Sendable (any Channel, ByteBuffer) -> Void
+    ) {
         self.channel = channel
+        self.frame = frame
         self.write = write
     }
 }
@@ -80,20 +86,23 @@ final class LoopWatchers: @unchecked Sendable {
 
     private func drain() {
         isScheduled.store(false, ordering: .releasing)
-        // Watchers mostly stand at the same cursor, so a slice is made once.
-        var made: (cursor: Int64, slice: FeedSlice?)?
+        // Watchers mostly stand at the same cursor, so a slice is made, and framed, once.
+        var made: (cursor: Int64, slice: FeedSlice?, framed: ByteBuffer)?
         for (key, watcher) in watchers {
             guard watcher.channel.isWritable else {
                 remove(key, .lagging(watcher.cursor))
                 continue
             }
-            if made?.cursor != watcher.cursor { made = (watcher.cursor, feed.slice(after: watcher.cursor)) }
-            guard let slice = made?.slice else {
+            if made?.cursor != watcher.cursor {
+                let slice = feed.slice(after: watcher.cursor)
+                made = (watcher.cursor, slice, watcher.sink.frame(slice?.bytes ?? ByteBuffer()))
+            }
+            guard let made, let slice = made.slice else {
                 remove(key, .lagging(watcher.cursor))
                 continue
             }
             if slice.bytes.readableBytes > 0 {
-                watcher.sink.write(watcher.channel, slice.bytes)
+                watcher.sink.write(watcher.channel, made.framed)
                 watcher.cursor = slice.lastSeq
             }
             // Also for a cursor that the run never reached: nothing will follow it.
@@ -104,8 +113,9 @@ final class LoopWatchers: @unchecked Sendable {
 
     /// A comment keeps proxies and clients sure that the stream lives.
     func keepAlive(_ comment: ByteBuffer) {
+        let framed = watchers.first?.value.sink.frame(comment) ?? comment
         for (key, watcher) in watchers {
-            if watcher.channel.isWritable { watcher.sink.write(watcher.channel, comment) } else { remove(key, .lagging(watcher.cursor)) }
+            if watcher.channel.isWritable { watcher.sink.write(watcher.channel, framed) } else { remove(key, .lagging(watcher.cursor)) }
         }
     }
 

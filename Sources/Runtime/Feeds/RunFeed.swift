@@ -28,6 +28,9 @@ final class RunFeed: Sendable {
 
     var lastSeq: Int64 { state.withLock { $0.ring.lastSeq } }
 
+    /// A notice came that held nothing new.
+    func heard() { state.withLock { $0.lastHeard = .now } }
+
     /// Takes frames in and has each loop hand them out. True when something before them is missing.
     func deliver(_ frames: [FeedFrame]) -> Bool {
         let (loops, hasHole) = state.withLock { state -> ([LoopWatchers], Bool) in

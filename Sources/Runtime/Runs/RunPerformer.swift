@@ -14,6 +14,7 @@ struct RunPerformer: Sendable {
     let gate: ToolGate
     let tokens: TokenAccounts
     let active: ActiveRuns
+    let folds: RunFolds
     let callsCommitted: @Sendable (ClaimedRun, [NewToolCall]) -> Void
     /// Called with the calls of a run that ended here, so that devices hear of it.
     let callsEnded: @Sendable (TenantScope, [CallState]) -> Void
@@ -26,7 +27,9 @@ struct RunPerformer: Sendable {
     func perform(_ claimed: ClaimedRun) async {
         let tenant = database.tenant(claimed.scope)
         do {
-            var state = RunState()
+            var state = folds.latest(claimed.scope, claimed.runID)
+            // The claim's own event is to be seen, as it is published from here.
+            if state.lastSeq >= claimed.seq { state = RunState() }
             let events = try await tenant.refold(&state, of: claimed.runID)
             publisher.publish(events.filter { $0.seq == claimed.seq }, of: claimed.runID)
             guard state.claimNumber == claimed.claimNumber, state.status == .running else { return }
@@ -39,8 +42,10 @@ struct RunPerformer: Sendable {
                 writer.close()
                 await group.waitForAll()
             }
+            folds.keep(await writer.state, claimed.scope, claimed.runID)
         } catch {
             // The lease runs out, and the run is taken up again.
+            folds.forget(claimed.scope, claimed.runID)
             logger.error("run given up", metadata: ["run": "\(claimed.runID)", "cause": "\(error)"])
         }
     }
@@ -162,11 +167,12 @@ struct RunPerformer: Sendable {
         guard let client = models.client(for: config.model.provider) else {
             throw GatewayError(status: 422, code: "unknown_provider", detail: "This gateway has no provider \(config.model.provider).")
         }
-        let remaining = writer.claimed.deadlineAt.millisecondsSinceUnixEpoch - Timestamp.now().millisecondsSinceUnixEpoch
-        guard remaining > 0 else { throw RunInterruption.deadlineExceeded }
-        return try await withThrowingTaskGroup(of: ModelResponse?.self) { group in
+        guard writer.claimed.deadlineAt > Timestamp.now() else { throw RunInterruption.deadlineExceeded }
+        writer.modelCallBegins()
+        return try await withThrowingTaskGroup(of: ModelResponse.self) { group in
             group.addTask {
-                try await client.perform(request) { event in
+                defer { writer.modelCallEnded() }
+                return try await client.perform(request) { event in
                     switch event {
                     case .textDelta(let text, let stamp):
                         try await writer.emitDelta(.assistantDelta, text: text, stampNanoseconds: stamp)
@@ -175,21 +181,11 @@ struct RunPerformer: Sendable {
                     }
                 }
             }
-            group.addTask {
-                await writer.interrupted()
-                return nil
-            }
-            group.addTask {
-                try? await Task.sleep(for: .milliseconds(remaining))
-                if !Task.isCancelled { writer.interrupt(.deadlineExceeded) }
-                return nil
-            }
-            defer { group.cancelAll() }
-            while let finished = try await group.next() {
-                if let finished { return finished }
-                if let reason = writer.interruption { throw reason }
-            }
-            throw CancellationError()
+            await writer.endOfModelCall()
+            if writer.interruption != nil { group.cancelAll() }
+            guard let outcome = await group.nextResult() else { throw CancellationError() }
+            if case .failure = outcome, let reason = writer.interruption { throw reason }
+            return try outcome.get()
         }
     }
 

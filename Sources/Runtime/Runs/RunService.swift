@@ -26,6 +26,7 @@ public final class RunService: Sendable {
     private let replicaID: ReplicaID
     private let logger: Logger
     private let created: MetricCounter
+    let folds = RunFolds()
     /// Called with the calls that a cancel or a failure ended, so that devices hear of it.
     let callsEnded: @Sendable (TenantScope, [CallState]) -> Void
 
@@ -187,10 +188,14 @@ public final class RunService: Sendable {
         _ decide: @Sendable (RunState) throws -> RunTransition?
     ) async throws -> Decision {
         let tenant = database.tenant(scope)
-        var state = RunState()
+        var state = folds.latest(scope, id)
         for _ in 0..<Limits.maxDecisionAttempts {
-            _ = try await tenant.refold(&state, of: id)
+            do { _ = try await tenant.refold(&state, of: id) } catch let fault as RunLogFault {
+                folds.forget(scope, id)
+                throw fault
+            }
             guard state.lastSeq > 0 else { throw GatewayError.notFound("run") }
+            folds.keep(state, scope, id)
             guard let transition = try decide(state) else { return Decision(answer: .nothingToDo, state: state, leaseOwner: nil) }
             let now = Timestamp.now()
             let answer: TransitionAnswer
@@ -210,6 +215,7 @@ public final class RunService: Sendable {
             case .applied:
                 let events = transition.events.numbered(after: state.lastSeq, claim: 0, at: now)
                 for event in events { try state.apply(event) }
+                folds.keep(state, scope, id)
                 publisher.publish(events, of: id)
                 wake(id, transition, leaseOwner: answer.leaseOwner)
                 return Decision(answer: .applied, state: state, leaseOwner: answer.leaseOwner)

@@ -12,6 +12,7 @@ final class RunWorkers: Sendable {
     private let replicaID: ReplicaID
     private let claims: Claims
     private let subscriber: RedisSubscriber
+    private let loops: any EventLoopGroup
     private let slots: Int
     private let tenantConcurrency: Int
     private let leaseSeconds: Int
@@ -30,13 +31,14 @@ final class RunWorkers: Sendable {
     }
 
     init(
-        replicaID: ReplicaID, database: Database, subscriber: RedisSubscriber, active: ActiveRuns, slots: Int,
+        replicaID: ReplicaID, database: Database, subscriber: RedisSubscriber, active: ActiveRuns, loops: any EventLoopGroup, slots: Int,
         tenantConcurrency: Int, leaseSeconds: Int, metrics: MetricsRegistry, logger: Logger
     ) {
         self.replicaID = replicaID
         claims = Claims(database)
         self.subscriber = subscriber
         self.active = active
+        self.loops = loops
         self.slots = slots
         self.tenantConcurrency = tenantConcurrency
         self.leaseSeconds = leaseSeconds
@@ -79,6 +81,8 @@ final class RunWorkers: Sendable {
     private func poll() async {
         while (try? await Task.sleep(for: .milliseconds(Limits.claimPollMilliseconds), tolerance: .milliseconds(200))) != nil {
             ready.raise()
+            let now = Timestamp.now()
+            for writer in active.all where writer.claimed.deadlineAt <= now { writer.interrupt(.deadlineExceeded) }
         }
     }
 
@@ -101,7 +105,8 @@ final class RunWorkers: Sendable {
                 }
                 claimedCount.add(claimed.count)
                 for run in claimed { start(run, performer, claimedAt, &group) }
-                if claimed.isEmpty { break }
+                // No tenant got its full share (a quarter), so nothing that may run was left behind.
+                if claimed.count < max(1, limit / 4) { break }
             }
         }
     }
@@ -123,7 +128,7 @@ final class RunWorkers: Sendable {
             state.byTenant[run.scope.tenantID, default: 0] += 1
             state.leaseDeadlines[run.runID] = at + .seconds(leaseSeconds)
         }
-        group.addTask {
+        group.addTask(executorPreference: LoopExecutor(loops.next())) {
             await performer.perform(run)
             self.state.withLock { state in
                 state.working -= 1

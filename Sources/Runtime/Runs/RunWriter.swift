@@ -43,6 +43,7 @@ actor RunWriter {
         var interruption: RunInterruption?
         var logMovedOn = false
         var lastSeq: Int64 = 0
+        var isCallingModel = false
     }
 
     init(claimed: ClaimedRun, state: RunState, database: TenantDatabase, publisher: RunPublisher, logger: Logger) {
@@ -75,9 +76,16 @@ actor RunWriter {
         if lastSeq > shared.withLock({ $0.lastSeq }) { logMovedOn() }
     }
 
-    /// Returns when there is a reason to stop, or when the task is canceled.
-    nonisolated func interrupted() async {
-        while interruption == nil, !Task.isCancelled { await interrupts.wait() }
+    nonisolated func modelCallBegins() { shared.withLock { $0.isCallingModel = true } }
+
+    nonisolated func modelCallEnded() {
+        shared.withLock { $0.isCallingModel = false }
+        interrupts.raise()
+    }
+
+    /// Returns when the model call has ended, when there is a reason to stop it, or when the task is canceled.
+    nonisolated func endOfModelCall() async {
+        while shared.withLock({ $0.isCallingModel && $0.interruption == nil }), !Task.isCancelled { await interrupts.wait() }
     }
 
     // MARK: Emitting

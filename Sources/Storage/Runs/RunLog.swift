@@ -34,11 +34,10 @@ extension TenantDatabase {
     public func append(
         _ events: [NewRunEvent], to run: RunID, after: Int64, claim: Int32, at time: Timestamp
     ) async throws(PostgresError) -> Int64? {
-        let rows = try await query(
-            """
-            SELECT hsafa.append_events(\(tenantID), \(run), \(after), \(claim), \(events.map(\.type.rawValue)), \(events.map(\.data.string)), \(time))
-            """)
-        return try rows.first?.decode(0, as: Int64?.self) ?? nil
+        guard !events.isEmpty else { return after }
+        guard let appends else { throw PostgresError(.configuration, "an append is a transaction of its own") }
+        let isWritten = try await appends.append(events, to: run, of: tenantID, after: after, claim: claim, at: time)
+        return isWritten ? after + Int64(events.count) : nil
     }
 
     /// Writes all of a decision or nothing of it. `claim` is the worker's; nil for those who write from outside.
@@ -116,6 +115,8 @@ extension TenantDatabase {
                 events.append(event)
             }
         }
+        // What had been seen is gone: there is no such run any more.
+        if rows.isEmpty { state = RunState() }
         state.skip(to: last)
         return events
     }
@@ -148,17 +149,16 @@ extension TenantDatabase {
         """
     }
 
-    /// First and last seq that are stored; nil when there is no such run.
-    public func bounds(of run: RunID) async throws(PostgresError) -> (first: Int64, last: Int64, status: RunStatus)? {
+    /// How far the log goes; nil when there is no such run.
+    public func position(of run: RunID) async throws(PostgresError) -> (lastSeq: Int64, status: RunStatus)? {
         let rows = try await query(
             """
-            SELECT r.status,
-                coalesce((SELECT min(e.seq) FROM hsafa.run_events e WHERE e.tenant_id = \(tenantID) AND e.run_id = \(run)), 0),
-                coalesce((SELECT max(e.seq) FROM hsafa.run_events e WHERE e.tenant_id = \(tenantID) AND e.run_id = \(run)), 0)
+            SELECT r.status, coalesce(
+                (SELECT e.seq FROM hsafa.run_events e WHERE e.tenant_id = \(tenantID) AND e.run_id = \(run) ORDER BY e.seq DESC LIMIT 1), 0)
             FROM hsafa.runs r WHERE r.tenant_id = \(tenantID) AND r.run_id = \(run)
             """)
         guard let row = rows.first else { return nil }
-        return (try row.decode(1), try row.decode(2), try row.decodeCase(0))
+        return (try row.decode(1), try row.decodeCase(0))
     }
 
     static func event(_ row: PostgresRow) throws(PostgresError) -> RunEvent {

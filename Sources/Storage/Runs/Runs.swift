@@ -37,8 +37,7 @@ public struct RunFilter: Sendable {
 extension TenantDatabase {
     private static let runColumns = """
         r.run_id, r.agent_id, r.agent_name, r.version_id, r.previous_run_id, r.status, r.input_tokens, r.output_tokens, r.error_code,
-        r.error_message, r.metadata, r.created_at, r.started_at, r.finished_at, r.deadline_at,
-        coalesce((SELECT max(e.seq) FROM hsafa.run_events e WHERE e.tenant_id = r.tenant_id AND e.run_id = r.run_id), 0)
+        r.error_message, r.metadata, r.created_at, r.started_at, r.finished_at, r.deadline_at
         """
 
     /// The run and its `run.created`, in one statement and so in one transaction.
@@ -71,14 +70,21 @@ extension TenantDatabase {
     }
 
     package func runStatement(_ id: RunID) -> SQL {
-        "SELECT \(unsafeSQL: Self.runColumns) FROM hsafa.runs r WHERE r.tenant_id = \(tenantID) AND r.run_id = \(id)"
+        // The log is asked by parameter, not by the row's id: then one partition is opened and not all of them.
+        """
+        SELECT \(unsafeSQL: Self.runColumns),
+            coalesce((SELECT e.seq FROM hsafa.run_events e WHERE e.tenant_id = \(tenantID) AND e.run_id = \(id) ORDER BY e.seq DESC LIMIT 1), 0)
+        FROM hsafa.runs r WHERE r.tenant_id = \(tenantID) AND r.run_id = \(id)
+        """
     }
 
     /// Newest first. Run ids carry their time, so the page's key is the id.
     public func runs(_ filter: RunFilter, limit: Int, after: RunID?) async throws(PostgresError) -> [RunRecord] {
         try await query(
             """
-            SELECT \(unsafeSQL: Self.runColumns) FROM hsafa.runs r
+            SELECT \(unsafeSQL: Self.runColumns),
+                coalesce((SELECT max(e.seq) FROM hsafa.run_events e WHERE e.tenant_id = r.tenant_id AND e.run_id = r.run_id), 0)
+            FROM hsafa.runs r
             WHERE r.tenant_id = \(tenantID)
               AND (\(after)::uuid IS NULL OR r.run_id < \(after))
               AND (\(filter.status?.rawValue)::text IS NULL OR r.status = \(filter.status?.rawValue))

@@ -3,6 +3,7 @@ import Cryptography
 import Domain
 import FoundationEssentials
 import JSON
+import NIOPosix
 import Storage
 import TestSupport
 import Testing
@@ -35,8 +36,8 @@ struct DeviceReplica: Sendable {
             feeds: FeedHub(database: database, stream: stream, subscriber: subscriber, metrics: metrics, logger: logger), stream: stream,
             published: metrics.counter("published", help: ""))
         let workers = RunWorkers(
-            replicaID: replicaID, database: database, subscriber: subscriber, active: ActiveRuns(), slots: 1, tenantConcurrency: 1,
-            leaseSeconds: 30, metrics: metrics, logger: logger)
+            replicaID: replicaID, database: database, subscriber: subscriber, active: ActiveRuns(),
+            loops: MultiThreadedEventLoopGroup.singleton, slots: 1, tenantConcurrency: 1, leaseSeconds: 30, metrics: metrics, logger: logger)
         let link = DeviceLink()
         runs = RunService(
             database: database, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID, metrics: metrics,
