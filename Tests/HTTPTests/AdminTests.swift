@@ -81,7 +81,7 @@ struct AdminTests {
         let tenant = try await TestTenant.make(on: front)
         let (admin, _) = try await Self.admin(front)
         let device = try await tenant.device()
-        let speaks = #"{"deltas":{"count":200,"text":"w "},"delayMilliseconds":20}"#
+        let speaks = #"{"deltas":{"count":700,"text":"w "},"delayMilliseconds":20}"#
         let run = try await tenant.run(steps: [speaks])
         let path = "/api/admin/tenants/\(tenant.scope.tenantID)"
         try await device.connected(back) { socket async throws in
