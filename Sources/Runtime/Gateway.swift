@@ -123,7 +123,7 @@ public final class Gateway: Sendable {
             keyHolds.endExpired()
         }
         keys = KeyService(database: database, hasher: hasher, watch: accessWatch)
-        tenants = TenantService(database: database, watch: accessWatch)
+        tenants = TenantService(database: database, watch: accessWatch, notices: TenantNotices(redis))
         audit = AuditService(database: database)
         sweepers = Sweepers(database: database, runs: runs, policies: policies, logger: logger)
     }

@@ -51,6 +51,32 @@ struct AdminTests {
         #expect(try await next.send("GET", "/api/agents").status == 401)
     }
 
+    @Test func `an admin changes the limits of a tenant, and its next answers show them`() async throws {
+        let (admin, gateway) = try await Self.admin()
+        let tenant = try await TestTenant.make(on: gateway)
+        let path = "/api/admin/tenants/\(tenant.scope.tenantID)"
+        let before = try await tenant.send("GET", "/api/agents").header("RateLimit-Policy")
+        let changed = try await admin.send("PATCH", path, #"{"limits":{"requestsPerSecond":7,"requestBurst":70,"agents":3}}"#)
+        #expect(changed.status == 200)
+        #expect(try changed.json()["limits"]?.rawJSON.string == #"{"requestsPerSecond":7,"requestBurst":70,"agents":3}"#)
+        #expect(
+            try await eventually {
+                try await tenant.send("GET", "/api/agents").header("RateLimit-Policy") == #""requests";q=70;w=10"#
+            })
+        // Null goes back to the default, what is absent stays, and what is no limit is named.
+        let merged = try await admin.send("PATCH", path, #"{"limits":{"requestsPerSecond":null,"requestBurst":null}}"#)
+        #expect(try merged.json()["limits"]?.rawJSON.string == #"{"agents":3}"#)
+        #expect(try await eventually { try await tenant.send("GET", "/api/agents").header("RateLimit-Policy") == before })
+        for (body, pointer) in [(#"{"limits":{"agents":0}}"#, "/limits/agents"), (#"{"limits":{"moon":1}}"#, "/limits/moon")] {
+            let refused = try await admin.send("PATCH", path, body)
+            try refused.expectProblem(422, "invalid_body")
+            #expect(try refused.pointers() == [pointer])
+        }
+        #expect(try await admin.send("GET", path).text == merged.text)
+        let rows = try await tenant.send("GET", "/api/audit?action=tenant.update").json()["data"]
+        #expect(rows?.count == 2)
+    }
+
     @Test func `a tenant's key is no admin's, and an admin's is no tenant's`() async throws {
         let (admin, _) = try await Self.admin()
         let tenant = try await TestTenant.make()

@@ -28,13 +28,20 @@ struct GuessingTests {
         let answer = try #require(refused)
         try answer.expectProblem(429, "too_many_failures")
         #expect(answer.header("Retry-After").flatMap { Int($0) } ?? 0 >= 1)
-        let hashed = gateway.metric("hsafa_auth_verifications_total")
-        try await guess(gateway, AuthenticationTests.wrongSecret(known.key), from: attacker).expectProblem(429, "too_many_failures")
-        #expect(try await guess(gateway, cold.key, from: attacker).status == 429)
-        #expect(gateway.metric("hsafa_auth_verifications_total") == hashed)
+        // The address gets more with time, so on a slow machine the attacker has to go on.
+        func isHeldBack(_ key: String, from address: String) async throws -> Bool {
+            for _ in 0..<3 { _ = try await guess(gateway, CredentialToken.generate(.apiKey).text, from: attacker) }
+            let hashed = gateway.metric("hsafa_auth_verifications_total")
+            let answer = try await guess(gateway, key, from: address)
+            return answer.status == 429 && gateway.metric("hsafa_auth_verifications_total") == hashed
+        }
+        #expect(try await eventually { try await isHeldBack(AuthenticationTests.wrongSecret(known.key), from: attacker) })
+        // A right key that this process has not seen: a new one for each try, as one that got through is known.
+        let environment = gateway.environment
+        #expect(try await eventually { try await isHeldBack(environment.makeKey(cold.scope), from: attacker) })
         #expect(try await guess(gateway, known.key, from: attacker).status == 200)
         // Others are not held back, also where the attacker writes their addresses to the left of what the proxy writes.
-        #expect(try await guess(gateway, cold.key, from: "198.51.100.1, \(attacker)").status == 429)
+        #expect(try await eventually { try await isHeldBack(environment.makeKey(cold.scope), from: "198.51.100.1, \(attacker)") })
         #expect(try await guess(gateway, cold.key, from: "198.51.100.1").status == 200)
     }
 

@@ -11,6 +11,7 @@ extension TenantRecord {
         writer.field("name", string: name)
         writer.field("status", string: status.rawValue)
         writer.field("createdAt", time: createdAt)
+        writer.field("limits", raw: limits.json)
     }
 
     func answer(_ status: HTTPResponse.Status = .ok, location: String? = nil) -> Response {

@@ -3,17 +3,21 @@ import Hummingbird
 import JSON
 import Runtime
 
-/// `PATCH /api/admin/tenants/{tenantId}` {name?}: what is absent stays.
+/// `PATCH /api/admin/tenants/{tenantId}` {name?, limits?}: what is absent stays; a limit that is null is the gateway's default again.
 struct UpdateTenant: AdminOperation {
     static let audit = AuditRule.logs([.tenantUpdate])
     let gateway: Gateway
 
     private struct Change {
         let name: String?
+        let limits: TenantLimitPatch?
 
         init(_ body: JSONDocument) throws {
             var reader = try JSONObjectReader(body.root)
             name = try reader.has("name") ? reader.label("name", maxBytes: Limits.maxKeyNameBytes) : nil
+            limits = try reader.optionalNode("limits").map { node throws(JSONViolation) in
+                try TenantLimitPatch(reading: node, at: reader.pointer(to: "limits"))
+            }
             try reader.finish()
         }
     }
@@ -26,6 +30,6 @@ struct UpdateTenant: AdminOperation {
         } _: {
             try Change(try await JSONBody.read(request))
         }
-        return try await gateway.tenants.update(context.admin, id, name: change.name).answer()
+        return try await gateway.tenants.update(context.admin, id, name: change.name, limits: change.limits).answer()
     }
 }

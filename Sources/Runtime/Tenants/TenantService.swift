@@ -20,10 +20,12 @@ public struct AdminIdentity: Sendable {
 public struct TenantService: Sendable {
     private let database: Database
     private let watch: AccessWatch
+    private let notices: TenantNotices
 
-    init(database: Database, watch: AccessWatch) {
+    init(database: Database, watch: AccessWatch, notices: TenantNotices) {
         self.database = database
         self.watch = watch
+        self.notices = notices
     }
 
     /// - Parameter platform: the platform's own rows, where they are part of a transaction.
@@ -74,11 +76,11 @@ public struct TenantService: Sendable {
     }
 
     /// What is nil stays.
-    public func update(_ admin: AdminIdentity, _ id: TenantID, name: String?) async throws -> TenantRecord {
-        try await directory(admin) { directory in
-            if let changed = try await directory.update(id, name: name) { return changed }
-            return try await Self.get(directory, id)
-        }
+    public func update(_ admin: AdminIdentity, _ id: TenantID, name: String?, limits: TenantLimitPatch?) async throws -> TenantRecord {
+        let changed = try await directory(admin) { try await $0.update(id, name: name, limits: limits) }
+        guard let changed else { return try await get(admin, id) }
+        if limits != nil { notices.publish(id) }
+        return changed
     }
 
     /// Suspended: its keys get 403, its streams and sockets end, its runs pause. Asking again changes nothing.

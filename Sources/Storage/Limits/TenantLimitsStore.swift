@@ -11,12 +11,10 @@ extension TenantDatabase {
     }
 }
 
-/// Changing the limits of any tenant: for admins, and for the machine.
+/// Changing the limits of any tenant on the machine, with the owner's connection; admins do it through `TenantDirectory`.
 public struct TenantLimitsStore: Sendable {
     private let client: PostgresClient
 
-    public init(_ database: Database) { client = database.client }
-    /// On the machine, with the owner's connection.
     public init(owner: PostgresClient) { client = owner }
 
     /// The overrides as they are now; nil when there is no such tenant. Patches of several admins merge.

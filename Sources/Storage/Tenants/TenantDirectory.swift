@@ -13,6 +13,8 @@ public struct TenantRecord: Sendable {
     public let status: Status
     public let generation: Int32
     public let createdAt: Timestamp
+    /// Of the gateway's defaults.
+    public let limits: TenantLimitOverrides
 
     /// An admin looked the tenant up: what follows is done in it.
     public var scope: TenantScope { TenantScope(tenantID: tenantID, slug: slug) }
@@ -31,7 +33,7 @@ public struct TenantDirectory: Sendable {
         self.author = author
     }
 
-    private static let columns = "tenant_id, slug, name, status, generation, created_at"
+    private static let columns = "tenant_id, slug, name, status, generation, created_at, limits"
 
     /// nil when the slug is taken.
     public func create(_ id: TenantID, slug: String, name: String) async throws(PostgresError) -> TenantRecord? {
@@ -65,11 +67,15 @@ public struct TenantDirectory: Sendable {
         ).first.map(Self.tenant)
     }
 
-    /// nil when nothing changed.
-    public func update(_ id: TenantID, name: String?) async throws(PostgresError) -> TenantRecord? {
-        let entry = AuditEntry(.tenantUpdate, id) { writer in writer.field("name", stringIfPresent: name) }
+    /// nil when nothing changed. Patches of several admins merge.
+    public func update(_ id: TenantID, name: String?, limits: TenantLimitPatch?) async throws(PostgresError) -> TenantRecord? {
+        let entry = AuditEntry(.tenantUpdate, id) { writer in
+            writer.field("name", stringIfPresent: name)
+            if let limits { writer.field("limits", raw: limits.json) }
+        }
         return try await write(
-            entry, in: id, "SELECT \(unsafeSQL: Self.columns) FROM hsafa.update_tenant(\(admin), \(id), \(name))"
+            entry, in: id,
+            "SELECT \(unsafeSQL: Self.columns) FROM hsafa.update_tenant(\(admin), \(id), \(name), \(limits?.json.jsonb))"
         ).first.map(Self.tenant)
     }
 
@@ -108,6 +114,6 @@ public struct TenantDirectory: Sendable {
     private static func tenant(_ row: PostgresRow) throws(PostgresError) -> TenantRecord {
         TenantRecord(
             tenantID: try row.decode(0), slug: try row.decode(1), name: try row.decode(2), status: try row.decodeCase(3),
-            generation: try row.decode(4), createdAt: try row.decode(5))
+            generation: try row.decode(4), createdAt: try row.decode(5), limits: TenantLimitOverrides(stored: try row.decode(6)))
     }
 }
