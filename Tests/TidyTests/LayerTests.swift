@@ -12,7 +12,7 @@ struct LayerTests {
         "Argon2": ["CArgon2", "CLinux"],
         "Postgres": ["CLibPQ", "CLinux", "Logging"],
         "Redis": nio.union(["CHiredis", "NIOSSL", "Logging"]),
-        "ModelProviders": ["JSON", "AsyncHTTPClient", "NIOCore", "NIOHTTP1", "Logging"],
+        "ModelProviders": ["JSON", "AsyncHTTPClient", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
         "Domain": ["JSON", "Cryptography"],
         "Storage": ["Domain", "JSON", "Postgres", "Redis", "Cryptography", "NIOCore", "Logging"],
         "Runtime": nio.union([
