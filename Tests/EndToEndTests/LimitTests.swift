@@ -12,7 +12,7 @@ import Testing
     func theStreamsOfAKilledGatewayComeFreeByTheirSilence() async throws {
         let environment = try await TestEnvironment.fresh()
         let scope = try await environment.makeTenant()
-        _ = try await TenantLimitsStore(environment.database).apply(TenantLimitPatch([.streams: 2]), to: scope.tenantID)
+        _ = try await TenantLimitsStore(owner: environment.owner).apply(TenantLimitPatch([.streams: 2]), to: scope.tenantID)
         let key = try await environment.makeKey(scope)
         let (killed, survivor) = (try GatewayProcess(environment), try GatewayProcess(environment))
         try await killed.start()

@@ -20,7 +20,7 @@ extension PostgresTests {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for caller in 0..<64 {
                     group.addTask {
-                        while !load.isOver.withLock({ $0 }) {
+                        while !load.isOver.withLock({ $0 }), !Task.isCancelled {
                             do throws(PostgresError) {
                                 let rows = try await client.query("SELECT \(caller)", lane: caller % 8 == 0 ? .slow : .shared)
                                 let value = try rows[0].decode(0, as: Int.self)

@@ -79,7 +79,7 @@ struct ClaimTests {
             for _ in 0..<5 { _ = try await db.makeRun(scope, agent) }
             #expect(try await db.claim(limit: 64, concurrency: 3).count == 3)
             #expect(try await db.claim(limit: 64, concurrency: 3).isEmpty)
-            _ = try await TenantLimitsStore(db.database).apply(TenantLimitPatch([.concurrentRuns: 4]), to: scope.tenantID)
+            _ = try await TenantLimitsStore(owner: db.owner).apply(TenantLimitPatch([.concurrentRuns: 4]), to: scope.tenantID)
             let fourth = try await db.claim(limit: 64, concurrency: 3)
             #expect(fourth.count == 1)
             let end = RunMachine.failed(RunState(), code: "c", message: "m")

@@ -50,7 +50,7 @@ struct FairnessTests {
     func `a noisy tenant at its bound costs another nothing`() async throws {
         try await StorageDatabase.with { db in
             let (noisy, quiet, agent) = try await crowd(db, isNoisyFirst: true)
-            _ = try await TenantLimitsStore(db.database).apply(TenantLimitPatch([.concurrentRuns: 4]), to: noisy.tenantID)
+            _ = try await TenantLimitsStore(owner: db.owner).apply(TenantLimitPatch([.concurrentRuns: 4]), to: noisy.tenantID)
             #expect(try await db.claim(limit: 64).count == 4)
             #expect(try await db.claim(limit: 64).isEmpty)
             let run = try await db.makeRun(quiet, agent)

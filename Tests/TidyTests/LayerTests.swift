@@ -13,7 +13,7 @@ struct LayerTests {
         "Argon2": ["CArgon2", "CLinux"],
         "Postgres": ["CLibPQ", "CLinux", "Logging"],
         "Redis": nio.union(["CHiredis", "NIOSSL", "Logging"]),
-        "ModelProviders": ["JSON", "AsyncHTTPClient", "NIOCore", "NIOHTTP1", "Logging"],
+        "ModelProviders": ["JSON", "AsyncHTTPClient", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
         "Domain": ["JSON", "JSONSchema", "Cryptography"],
         "Storage": ["Domain", "JSON", "Postgres", "Redis", "Cryptography", "NIOCore", "Logging"],
         "Runtime": nio.union([

@@ -16,7 +16,7 @@ extension TestTenant {
     }
 
     func limit(_ changes: [LimitField: Int?]) async throws {
-        let applied = try await TenantLimitsStore(gateway.environment.database).apply(TenantLimitPatch(changes), to: scope.tenantID)
+        let applied = try await TenantLimitsStore(owner: gateway.environment.owner).apply(TenantLimitPatch(changes), to: scope.tenantID)
         try #require(applied != nil)
     }
 

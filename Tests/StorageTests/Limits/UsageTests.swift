@@ -114,7 +114,7 @@ struct UsageTests {
     @Test func `patches of limits merge, null takes one away, and an unknown tenant has none`() async throws {
         try await StorageDatabase.with { db in
             let scope = try await db.makeTenant()
-            let store = TenantLimitsStore(db.database)
+            let store = TenantLimitsStore(owner: db.owner)
             #expect(try await db.database.tenant(scope).limitOverrides() == TenantLimitOverrides())
             _ = try await store.apply(TenantLimitPatch([.streams: 5, .agents: 7]), to: scope.tenantID)
             let merged = try await store.apply(TenantLimitPatch([.agents: nil, .devices: 9]), to: scope.tenantID)
@@ -123,8 +123,11 @@ struct UsageTests {
             #expect(try await store.apply(TenantLimitPatch([.agents: 1]), to: .generate()) == nil)
             let found = try #require(try await TenantLimitsStore(owner: db.owner).find(slug: scope.slug))
             #expect(found.tenantID == scope.tenantID && found.overrides == merged)
-            let denied = await postgresError { try await TenantLimitsStore(db.database).find(slug: scope.slug) }
-            #expect(denied?.sqlState == "42501", "slugs are looked up on the machine alone")
+            // On the machine alone, and by admins in a function that asks for their key.
+            for sql in ["hsafa.tenant_limits_by_slug('x')", "hsafa.set_tenant_limits('\(scope.tenantID)', '{}')"] {
+                let denied = await postgresError { try await db.app.query(SQL(unsafeSQL: "SELECT \(sql)"), scope: nil, lane: .alone) }
+                #expect(denied?.sqlState == "42501", "\(sql)")
+            }
         }
     }
 
