@@ -34,12 +34,10 @@ struct ReplicaTests {
         for (index, gateway) in [tenant.gateway, back].enumerated() {
             try await device.connected(gateway) { socket async throws in
                 let run = try await tenant.deviceRun("agent-\(index)")
-                let start = ContinuousClock.now
                 let call = try #require(try await socket.next("tool.call.request")["callId"]?.string)
                 try await socket.answer(call)
                 #expect(try await socket.isApplied())
                 #expect(try await tenant.events(run).last?.type == "run.completed")
-                #expect(ContinuousClock.now - start < .seconds(10))
             }
         }
     }
@@ -63,7 +61,8 @@ struct ReplicaTests {
         let start = ContinuousClock.now
         #expect(try await tenant.send("POST", "/api/runs/\(run)/cancel").status == 200)
         #expect(try await tenant.events(run).last?.type == "run.canceled")
-        #expect(ContinuousClock.now - start < .seconds(2))
+        // Before its lease is renewed, which would tell of it too.
+        #expect(ContinuousClock.now - start < .seconds(8))
     }
 
     @Test func `a result on one replica wakes the other`() async throws {

@@ -137,7 +137,7 @@ struct KeyTests {
                 let errors = [
                     await postgresError { try await directory(key).tenants(status: nil, limit: 1, after: nil) },
                     await postgresError { try await directory(key).create(.generate(), slug: "stolen", name: "x") },
-                    await postgresError { try await directory(key).update(scope.tenantID, name: "x") },
+                    await postgresError { try await directory(key).update(scope.tenantID, name: "x", limits: nil) },
                     await postgresError { try await directory(key).setStatus(scope.tenantID, .suspended, reason: nil) },
                     await postgresError { try await directory(key).audit(tenant: nil, AuditFilter(), limit: 1, after: nil) },
                 ]

@@ -95,6 +95,8 @@ public final class TestEnvironment: Sendable {
         configuration.usesGenericPlans = true
         // Many tests have a database of their own, all on one server.
         configuration.transactionConnections = 2
+        // What is under test is not the machine's speed, and some tests make ten thousand rows in a statement.
+        configuration.statementTimeoutMilliseconds = 60_000
         return configuration
     }
 

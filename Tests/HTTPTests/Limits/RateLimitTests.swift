@@ -96,14 +96,18 @@ struct RateLimitTests {
     @Test func `a change of limits is heard by message at once`() async throws {
         let tenant = try await TestTenant.limited([.requestsPerSecond: 10, .requestBurst: 10])
         #expect(try await tenant.send("GET", "/api/agents").header("RateLimit-Policy") == #""requests";q=10;w=1"#)
-        try await tenant.limit([.requestsPerSecond: 7, .requestBurst: 70])
-        let start = ContinuousClock.now
-        TenantNotices(tenant.gateway.environment.redis).publish(tenant.scope.tenantID)
-        #expect(
-            try await eventually(within: 4) {
-                try await tenant.send("GET", "/api/agents").header("RateLimit-Policy") == #""requests";q=70;w=10"#
-            })
-        #expect(ContinuousClock.now - start < .seconds(Limits.tenantLimitsSeconds), "not by age")
+        // By its age it would be found too, after seconds: on a busy machine the message may be no quicker once, but not always.
+        var burst = 70
+        let isHeard = try await eventually(within: 60) {
+            burst += 70
+            try await tenant.limit([.requestsPerSecond: 7, .requestBurst: burst])
+            let start = ContinuousClock.now
+            TenantNotices(tenant.gateway.environment.redis).publish(tenant.scope.tenantID)
+            let wanted = "\"requests\";q=\(burst);w=\(burst / 7)"
+            let isShown = try await eventually { try await tenant.send("GET", "/api/agents").header("RateLimit-Policy") == wanted }
+            return isShown && ContinuousClock.now - start < .seconds(Limits.tenantLimitsSeconds / 2)
+        }
+        #expect(isHeard, "not by age")
     }
 
     @Test func `a change of limits is found by its age where no message comes`() async throws {

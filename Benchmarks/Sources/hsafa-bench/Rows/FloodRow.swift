@@ -1,0 +1,99 @@
+import Cryptography
+import Domain
+
+/// Good requests while wrong keys arrive; floor: the same requests alone. Both open loop: a request's time counts from when it was due,
+/// so a gateway that stands still cannot hide it.
+enum FloodRow {
+    static let goodPerSecond = 400.0, wrongPerSecond = 500.0
+    static let seconds = 10.0
+
+    static func measure(_ bench: Bench) throws {
+        let (server, api) = try bench.startGateway()
+        defer { server.stop() }
+        let run = try api.makeRun(try api.makeAgent("flood", steps: #"[{"text":"Hello."}]"#))
+        let path = "/api/runs/\(run)"
+        _ = try load(bench, server.port, path, wrong: [], seconds: 2)
+        let alone = try load(bench, server.port, path, wrong: [], seconds: seconds)
+        let before = bench.cpu(server).gateway
+        let flooded = try load(bench, server.port, path, wrong: wrongKeys(like: bench.key), seconds: seconds)
+        let cpu = (bench.cpu(server).gateway - before) / Double(flooded.answers + flooded.refusals)
+        let isDelivered = Double(flooded.refusals) >= wrongPerSecond * seconds * 0.95
+        let ratio = flooded.good.p99 / alone.good.p99
+        bench.report.add(
+            Row(
+                work: "good requests beside \(Int(wrongPerSecond)) wrong keys a second", figure: "p99 \(flooded.good.p99.text(2)) ms",
+                floor: "p99 \(alone.good.p99.text(2)) ms", ratio: ratio, cpu: cpu.text(1), p50: flooded.good.p50, p99: flooded.good.p99,
+                targets: [("p99 ≤ 1.5 × alone", ratio <= 1.5), ("≥ 95 % of the wrong keys sent", isDelivered)]))
+    }
+
+    /// Half of them name no key, half are the right key's with another secret, which alone could cost a hash.
+    private static func wrongKeys(like key: String) -> [String] {
+        let prefix = key.prefix { $0 != "_" } + key.drop { $0 != "_" }.prefix(14)
+        return (0..<512).map { index in
+            guard index % 2 == 1 else { return CredentialToken.generate(.apiKey).text }
+            let body = prefix + Base62.random(count: 43)
+            return body + Base62.encode(CRC32.checksum(body.utf8), width: 6)
+        }
+    }
+
+    private struct Load {
+        var good = Samples()
+        var answers = 0
+        var refusals = 0
+    }
+
+    /// Connections that take turns; each has one request under way.
+    private final class Turns {
+        private var idle: [HTTPConnection]
+        private let interval: Int64
+        private var due: Int64
+
+        init(_ connections: [HTTPConnection], perSecond: Double, start: Int64) {
+            idle = connections
+            interval = Int64(1e9 / perSecond)
+            due = start
+        }
+
+        /// Sends what is due, as far as there are free connections.
+        func send(_ request: (HTTPConnection, _ due: Int64, _ done: @escaping () -> Void) -> Void) {
+            let now = Clock.monotonic()
+            while due <= now, let connection = idle.popLast() {
+                request(connection, due) { [self] in idle.append(connection) }
+                due += interval
+            }
+        }
+    }
+
+    private static func load(_ bench: Bench, _ port: Int, _ path: String, wrong: [String], seconds: Double) throws -> Load {
+        var load = Load()
+        var failure: String?
+        let start = Clock.monotonic()
+        let end = start + Int64(seconds * 1e9)
+        let good = Turns(try (0..<64).map { _ in try HTTPConnection(bench.poller, port: port) }, perSecond: goodPerSecond, start: start)
+        let bad = Turns(try (0..<64).map { _ in try HTTPConnection(bench.poller, port: port) }, perSecond: wrongPerSecond, start: start)
+        var next = 0
+        while Clock.monotonic() < end {
+            good.send { connection, due, done in
+                connection.request("GET", path, key: bench.key) { status, _ in
+                    load.good.add(Clock.monotonic() - due)
+                    load.answers += 1
+                    if status != 200 { failure = "a good request got \(status)" }
+                    done()
+                }
+            }
+            if !wrong.isEmpty {
+                bad.send { connection, _, done in
+                    connection.request("GET", path, key: wrong[next % wrong.count]) { status, _ in
+                        load.refusals += 1
+                        if ![401, 429, 503].contains(status) { failure = "a wrong key got \(status)" }
+                        done()
+                    }
+                    next += 1
+                }
+            }
+            bench.poller.run(for: 0.001)
+        }
+        if let failure { throw BenchError(failure) }
+        return load
+    }
+}
