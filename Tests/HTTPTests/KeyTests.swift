@@ -126,9 +126,11 @@ struct KeyTests {
     @Test func `an overlap ends by itself, also for a key that is cached`() async throws {
         let tenant = try await TestTenant.make()
         let key = try await Self.issue(tenant)
-        let rotated = try await tenant.send("POST", "/api/keys/\(key.id)/rotate", #"{"overlapSeconds":2}"#)
+        let rotated = try await tenant.send("POST", "/api/keys/\(key.id)/rotate", #"{"overlapSeconds":4}"#)
         let until = try #require(try rotated.json()["previousExpiresAt"]?.string.flatMap { Timestamp(rfc3339: $0) })
-        #expect(try await status(tenant.gateway, key.text) == 200)
+        let inTime = try await status(tenant.gateway, key.text)
+        // On a busy machine the answer may have come after the overlap's end.
+        #expect(inTime == 200 || Timestamp.now() >= until)
         #expect(try await eventually { try await status(tenant.gateway, key.text) == 401 })
         #expect(Timestamp.now() >= until)
         #expect(try await status(tenant.gateway, try rotated.string("key")) == 200)
