@@ -117,7 +117,8 @@ struct AgentTests {
                 Issue.record("no versions")
                 return
             }
-            let other = try #require(try await tenant.changes(by: .test).insertAgent(.generate(), name: "b", description: nil).record).agentID
+            let other = try #require(try await tenant.changes(by: .test).insertAgent(.generate(), name: "b", description: nil).record)
+                .agentID
             #expect(try await tenant.changes(by: .test).updateAgent(other, description: nil, currentVersionID: first.versionID) == nil)
             let pinned = try await tenant.changes(by: .test).updateAgent(agent, description: nil, currentVersionID: first.versionID)
             #expect(pinned?.currentVersionID == first.versionID)

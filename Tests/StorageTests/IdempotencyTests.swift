@@ -131,7 +131,8 @@ struct IdempotencyTests {
                 try await tenant.inTransaction { inside in
                     #expect(try await inside.changes(by: .test).insertAgent(id, name: "a", description: nil).record != nil)
                     // What opens a transaction by itself joins this one.
-                    let outcome = try await inside.changes(by: .test).publish(id, version: nil, config: RawJSON("{}"), configHash: "h", metadata: nil)
+                    let outcome = try await inside.changes(by: .test).publish(
+                        id, version: nil, config: RawJSON("{}"), configHash: "h", metadata: nil)
                     guard case .created = outcome else { throw PostgresError(.decoding, "\(outcome)") }
                     #expect(try await inside.agent(id)?.currentVersionID != nil)
                     #expect(try await tenant.agent(id) == nil, "nobody else sees it yet")

@@ -37,7 +37,8 @@ struct DeviceReplica: Sendable {
             published: metrics.counter("published", help: ""))
         let workers = RunWorkers(
             replicaID: replicaID, database: database, subscriber: subscriber, active: ActiveRuns(),
-            loops: MultiThreadedEventLoopGroup.singleton, slots: 1, tenantConcurrency: 1, leaseSeconds: 30, metrics: metrics, logger: logger)
+            loops: MultiThreadedEventLoopGroup.singleton, slots: 1, tenantConcurrency: 1, leaseSeconds: 30, metrics: metrics, logger: logger
+        )
         let link = DeviceLink()
         runs = RunService(
             database: database, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID, metrics: metrics,

@@ -137,7 +137,9 @@ struct UsageTests {
             let made = try await withThrowingTaskGroup(of: Bool.self) { group in
                 for index in 0..<50 {
                     group.addTask {
-                        switch try await tenant.changes(by: .test).insertAgent(.generate(), name: "agent-\(index)", description: nil, limit: 10) {
+                        switch try await tenant.changes(by: .test).insertAgent(
+                            .generate(), name: "agent-\(index)", description: nil, limit: 10)
+                        {
                         case .created: true
                         case .limitReached: false
                         case .nameTaken: throw MissingFixture(description: "a name of its own was taken")
