@@ -153,6 +153,7 @@ public enum Limits {
     public static let maxDeviceCandidates = 64
     public static let maxDeviceSessions = 20_000
     public static let presenceSeconds = 60
+    public static let maxEnrollmentBodyBytes = 64 * 1024
     public static let defaultEnrollmentSeconds = 3600
     public static let maxEnrollmentSeconds = 7 * 86_400
     public static let callSweepMilliseconds = 2000

@@ -94,6 +94,10 @@ extension JSONObjectReader {
         guard node.raw.count <= Limits.maxMetadataBytes else {
             throw JSONViolation(pointer: pointer(to: key), message: "must be at most \(Limits.maxMetadataBytes) bytes of JSON")
         }
+        // What has no canonical form (`\u0000`, a number beyond a double) the database could not keep.
+        guard (try? node.canonical()) != nil else {
+            throw JSONViolation(pointer: pointer(to: key), message: "must hold no \\u0000 and no number beyond a double")
+        }
         return node.rawJSON
     }
 }

@@ -24,7 +24,7 @@ struct DecimalNumber: Sendable, Equatable, CustomStringConvertible {
             case UInt8(ascii: "-"): isNegative = true
             case UInt8(ascii: "."): point = digits.count
             case UInt8(ascii: "e"), UInt8(ascii: "E"):
-                guard let value = Int(String(decoding: rest, as: UTF8.self)), abs(value) < 1_000_000 else { return nil }
+                guard let value = Int(String(decoding: rest, as: UTF8.self)), (-999_999...999_999).contains(value) else { return nil }
                 exponent = value
                 rest = []
             default: digits.append(byte &- UInt8(ascii: "0"))

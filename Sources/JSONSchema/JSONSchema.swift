@@ -49,8 +49,11 @@ public struct JSONSchemaLimits: Sendable {
     /// References and applicators inside each other.
     public var maxDepth = 256
     public var maxViolations = 16
-    /// PCRE2's match limit for each pattern.
-    public var maxPatternSteps: UInt32 = 100_000
+    public var maxSchemaBytes = 64 * 1024
+    /// Of all compiled patterns together.
+    public var maxPatternBytes = 1 << 20
+    /// Items of a pattern that one search may try, over all places where it may begin.
+    public var maxPatternSteps = 100_000
 
     public static let `default` = JSONSchemaLimits()
 

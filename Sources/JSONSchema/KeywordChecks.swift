@@ -5,8 +5,9 @@ extension SchemaValidator {
         switch keyword {
         case .always(let holds): return holds || fail("is not allowed here")
         case .type(let types): return types.allows(value) || fail("must be \(types.text)")
-        case .enumeration(let allowed, let text): return allowed.contains(ComparisonKey(value)) || fail("must be one of \(text)")
-        case .constant(let wanted, let text): return wanted == ComparisonKey(value) || fail("must be \(text)")
+        case .enumeration(let allowed, let text):
+            return charge(value) && allowed.contains(ComparisonKey(value)) || fail("must be one of \(text)")
+        case .constant(let wanted, let text): return charge(value) && wanted == ComparisonKey(value) || fail("must be \(text)")
         case .minimum, .maximum, .multipleOf: return checkNumber(keyword, value)
         case .length, .pattern: return checkString(keyword, value)
         case .itemCount, .uniqueItems, .prefixItems, .items, .contains, .unevaluatedItems: return checkArray(keyword, value, &marks)
@@ -37,7 +38,7 @@ extension SchemaValidator {
         case .length(let min, let max):
             // Characters are code points (validation, §6.3.1).
             let count = text.unicodeScalars.count
-            return min...max ~= count || fail("must be \(Self.bounds(min, max, "character")) long")
+            return min <= count && count <= max || fail("must be \(Self.bounds(min, max, "character")) long")
         case .pattern(let pattern): return matches(pattern, text) || fail("must match \(pattern.source)")
         default: return true
         }
@@ -56,8 +57,9 @@ extension SchemaValidator {
         let count = value.count
         var isValid = true
         switch keyword {
-        case .itemCount(let min, let max): return min...max ~= count || fail("must have \(Self.bounds(min, max, "element"))")
+        case .itemCount(let min, let max): return min <= count && count <= max || fail("must have \(Self.bounds(min, max, "element"))")
         case .uniqueItems:
+            guard charge(value) else { return false }
             var seen = Set<ComparisonKey>()
             for element in value.elements where !seen.insert(ComparisonKey(element)).inserted { return fail("must not repeat an element") }
         case .prefixItems(let schemas):
@@ -82,7 +84,7 @@ extension SchemaValidator {
                     marks.element(index, of: count)
                 }
             }
-            return min <= max && min...max ~= found || fail("must contain \(Self.bounds(min, max, "element")) of a kind that it lacks")
+            return min <= found && found <= max || fail("must contain \(Self.bounds(min, max, "element")) of a kind that it lacks")
         case .unevaluatedItems(let schema):
             for (index, (element, isMarked)) in zip(value.elements, markedElements(marks, count)).enumerated() where !isMarked {
                 marks.element(index, of: count)
@@ -98,8 +100,10 @@ extension SchemaValidator {
         let count = value.count
         var isValid = true
         switch keyword {
-        case .memberCount(let min, let max): return min...max ~= count || fail("must have \(Self.bounds(min, max, "member"))")
+        case .memberCount(let min, let max): return min <= count && count <= max || fail("must have \(Self.bounds(min, max, "member"))")
         case .required(let names):
+            // A member is looked for among all of them.
+            guard charge(names.count * (count / 16 + 1)) else { return false }
             for name in names where value[name] == nil { isValid = fail("is required", at: name) }
         case .members(let properties, let patterns, let additional):
             for (index, member) in value.members.enumerated() {

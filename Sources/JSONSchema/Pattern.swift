@@ -1,7 +1,8 @@
 import CPCRE2
 
-/// A regular expression as JSON Schema means it: ECMA-262, unanchored, over code points. Matching has a bound, so that a pattern which
-/// somebody else wrote cannot hold a thread (PCRE2's match and depth limits).
+/// A regular expression as JSON Schema means it: ECMA-262, unanchored, over code points. A search has a bound, so that a pattern which
+/// somebody else wrote cannot hold a thread: PCRE2's own match limit counts anew at each place where a match may begin, so the items
+/// that are tried are counted here (by automatic callouts), and the text is bounded.
 public final class Pattern: Sendable {
     public enum Answer: Sendable, Equatable {
         case matches, differs
@@ -19,11 +20,14 @@ public final class Pattern: Sendable {
     public let source: String
     // Compiled code is never written again, and PCRE2 lets threads share it (pcre2api, "Multithreading").
     private nonisolated(unsafe) let code: OpaquePointer
-    private nonisolated(unsafe) let context: OpaquePointer?
+    private let maxSteps: Int
+    /// What the compiled pattern takes.
+    public let compiledBytes: Int
     private static let maxPatternBytes = 4096
+    private static let maxTextBytes = 16 * 1024
 
-    /// - Parameter maxSteps: PCRE2's match limit: calls of its internal match function, of about 10 ns each.
-    public init(_ source: String, maxSteps: UInt32 = 100_000) throws(Failure) {
+    /// - Parameter maxSteps: items of the pattern that one search may try, of some 20 ns each.
+    public init(_ source: String, maxSteps: Int = 100_000) throws(Failure) {
         guard source.utf8.count <= Self.maxPatternBytes else {
             throw Failure(offset: 0, message: "is longer than \(Self.maxPatternBytes) bytes")
         }
@@ -33,7 +37,7 @@ public final class Pattern: Sendable {
         // ECMA-262: `$` is the very end, \uXXXX is a character, an empty class is allowed; \d, \w and \s are ASCII's.
         let options =
             UInt32(PCRE2_UTF) | UInt32(PCRE2_DOLLAR_ENDONLY) | UInt32(PCRE2_ALT_BSUX) | UInt32(PCRE2_ALLOW_EMPTY_CLASS)
-            | UInt32(PCRE2_MATCH_UNSET_BACKREF) | UInt32(PCRE2_NEVER_BACKSLASH_C)
+            | UInt32(PCRE2_MATCH_UNSET_BACKREF) | UInt32(PCRE2_NEVER_BACKSLASH_C) | UInt32(PCRE2_AUTO_CALLOUT)
         let bytes = Array(Self.withShortPropertyNames(source).utf8)
         guard
             let code = bytes.withUnsafeBufferPointer({
@@ -41,26 +45,38 @@ public final class Pattern: Sendable {
             })
         else { throw Failure(offset: offset, message: Self.text(of: error)) }
         self.code = code
-        context = pcre2_match_context_create_8(nil)
-        pcre2_set_match_limit_8(context, maxSteps)
-        pcre2_set_depth_limit_8(context, 1000)
-        // In KiB.
-        pcre2_set_heap_limit_8(context, 4096)
+        self.maxSteps = maxSteps
+        var size = 0
+        pcre2_pattern_info_8(code, UInt32(PCRE2_INFO_SIZE), &size)
+        compiledBytes = size
     }
 
-    deinit {
-        pcre2_match_context_free_8(context)
-        pcre2_code_free_8(code)
-    }
+    deinit { pcre2_code_free_8(code) }
 
     /// Whether some part of `text` matches.
     public func search(_ text: String) -> Answer {
+        guard text.utf8.count <= Self.maxTextBytes, let context = pcre2_match_context_create_8(nil) else { return .undecided }
+        defer { pcre2_match_context_free_8(context) }
+        pcre2_set_match_limit_8(context, UInt32(clamping: maxSteps))
+        pcre2_set_depth_limit_8(context, 1000)
+        // In KiB.
+        pcre2_set_heap_limit_8(context, 4096)
+        guard let data = pcre2_match_data_create_8(1, nil) else { return .undecided }
+        defer { pcre2_match_data_free_8(data) }
+        var left = maxSteps
         var text = text
-        return text.withUTF8 { bytes in
-            guard let data = pcre2_match_data_create_8(1, nil) else { return .undecided }
-            defer { pcre2_match_data_free_8(data) }
-            let found = pcre2_match_8(code, bytes.baseAddress ?? Self.empty, bytes.count, 0, UInt32(PCRE2_NO_UTF_CHECK), data, context)
-            return found >= 0 ? .matches : found == PCRE2_ERROR_NOMATCH ? .differs : .undecided
+        return withUnsafeMutablePointer(to: &left) { left in
+            pcre2_set_callout_8(
+                context,
+                { _, left in
+                    guard let left = left?.assumingMemoryBound(to: Int.self), left.pointee > 0 else { return PCRE2_ERROR_CALLOUT }
+                    left.pointee -= 1
+                    return 0
+                }, left)
+            return text.withUTF8 { bytes in
+                let found = pcre2_match_8(code, bytes.baseAddress ?? Self.empty, bytes.count, 0, UInt32(PCRE2_NO_UTF_CHECK), data, context)
+                return found >= 0 ? .matches : found == PCRE2_ERROR_NOMATCH ? .differs : .undecided
+            }
         }
     }
 

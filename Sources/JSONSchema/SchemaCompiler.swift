@@ -25,10 +25,16 @@ struct SchemaCompiler {
     var resources: [Resource] = []
     private var roots: [SchemaURI: Place] = [:]
     private var indices: [String: Int] = [:]
+    /// Subschemas that are being compiled inside each other; references count, too.
+    private var depth = 0
+    private var patternBytes = 0
 
     init(limits: JSONSchemaLimits) { self.limits = limits }
 
     mutating func compile(_ schema: JSONNode) throws(JSONSchemaError) {
+        guard schema.raw.count <= limits.maxSchemaBytes else {
+            throw JSONSchemaError(pointer: "", message: "is larger than \(limits.maxSchemaBytes) bytes")
+        }
         try find(schema, resource: nil, base: SchemaURI("schema:/root"), pointer: "", depth: 0)
         guard let root = roots[SchemaURI("schema:/root")] ?? roots.values.first(where: { $0.pointer.isEmpty }) else {
             throw JSONSchemaError(pointer: "", message: "must be an object or a boolean")
@@ -90,6 +96,11 @@ struct SchemaCompiler {
         guard nodes.count < limits.maxNodes else {
             throw JSONSchemaError(pointer: place.pointer, message: "the schema has more than \(limits.maxNodes) subschemas")
         }
+        depth += 1
+        defer { depth -= 1 }
+        guard depth <= limits.maxDepth else {
+            throw JSONSchemaError(pointer: place.pointer, message: "is reached by references nested deeper than \(limits.maxDepth)")
+        }
         let index = nodes.count
         indices[key] = index
         nodes.append(SchemaNode(resource: place.resource))
@@ -138,6 +149,14 @@ struct SchemaCompiler {
             }
         }
         return place
+    }
+
+    /// A compiled pattern may be a thousand times as large as its text.
+    mutating func count(_ pattern: Pattern, _ pointer: String) throws(JSONSchemaError) {
+        patternBytes += pattern.compiledBytes
+        guard patternBytes <= limits.maxPatternBytes else {
+            throw JSONSchemaError(pointer: pointer, message: "the schema's patterns are larger than \(limits.maxPatternBytes) bytes")
+        }
     }
 
     static func escaped(_ key: String) -> String { key.replacing("~", with: "~0").replacing("/", with: "~1") }

@@ -70,7 +70,7 @@ extension SchemaCompiler {
         if let node = place.node["const"] { found.append(.constant(ComparisonKey(node), text: Self.brief(node))) }
     }
 
-    private func readNumbersAndStrings(_ place: Place, _ found: inout [SchemaNode.Keyword]) throws(JSONSchemaError) {
+    private mutating func readNumbersAndStrings(_ place: Place, _ found: inout [SchemaNode.Keyword]) throws(JSONSchemaError) {
         for (key, isMinimum, isExclusive) in [
             ("minimum", true, false), ("exclusiveMinimum", true, true), ("maximum", false, false), ("exclusiveMaximum", false, true),
         ] {
@@ -89,7 +89,13 @@ extension SchemaCompiler {
         }
     }
 
-    private func pattern(_ text: String, _ place: Place, _ key: String) throws(JSONSchemaError) -> Pattern {
+    private mutating func pattern(_ text: String, _ place: Place, _ key: String) throws(JSONSchemaError) -> Pattern {
+        let compiled = try compile(text, place, key)
+        try count(compiled, "\(place.pointer)/\(key)")
+        return compiled
+    }
+
+    private func compile(_ text: String, _ place: Place, _ key: String) throws(JSONSchemaError) -> Pattern {
         do { return try Pattern(text, maxSteps: limits.maxPatternSteps) } catch {
             throw fault(place, key, "is no regular expression: \(error)")
         }

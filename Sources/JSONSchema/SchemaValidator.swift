@@ -133,7 +133,18 @@ struct SchemaValidator {
         return false
     }
 
+    /// Work that is more than a step. false when there is no budget for it.
+    mutating func charge(_ amount: Int) -> Bool {
+        steps += min(amount, limits.maxSteps)
+        if steps > limits.maxSteps { isUndecided = true }
+        return !isUndecided
+    }
+
+    /// A look at a whole value, by its bytes.
+    mutating func charge(_ value: JSONNode) -> Bool { charge(value.raw.count / 64 + 1) }
+
     mutating func matches(_ pattern: Pattern, _ text: String) -> Bool {
+        guard charge(text.utf8.count / 16 + 1) else { return false }
         switch pattern.search(text) {
         case .matches: return true
         case .differs: return false

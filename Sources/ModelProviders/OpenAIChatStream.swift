@@ -133,7 +133,10 @@ struct OpenAIChatStream {
     }
 
     private mutating func read(usage node: JSONNode) {
-        let tokens = { (node: JSONNode?) in max(0, node.flatMap { $0.int ?? $0.double.flatMap { Int(exactly: $0.rounded()) } } ?? 0) }
+        // More than any model can read or say is no count.
+        let tokens = { (node: JSONNode?) in
+            min(max(0, node.flatMap { $0.int ?? $0.double.flatMap { Int(exactly: $0.rounded()) } } ?? 0), 1_000_000_000)
+        }
         usage = ModelUsage(
             inputTokens: tokens(node["prompt_tokens"]), outputTokens: tokens(node["completion_tokens"]),
             cachedInputTokens: tokens(node["prompt_tokens_details"]?["cached_tokens"]),

@@ -8,6 +8,7 @@ public import Postgres
 public import Redis
 import ServiceLifecycle
 public import Storage
+import Synchronization
 
 /// One gateway process: its services, built once, and everything of it that lives.
 public final class Gateway: Sendable {
@@ -32,6 +33,7 @@ public final class Gateway: Sendable {
     public let metrics: MetricsRegistry
     public let logger: Logger
 
+    private let lastHealth = Mutex<(report: HealthReport, at: ContinuousClock.Instant)?>(nil)
     private let postgres: PostgresClient
     private let redis: RedisClient
     private let subscriber: RedisSubscriber
@@ -220,7 +222,16 @@ public final class Gateway: Sendable {
         }
     }
 
+    /// At most a second old: anybody may ask, as often as they like.
     public func health() async -> HealthReport {
+        let now = ContinuousClock.now
+        if let last = lastHealth.withLock({ $0 }), now - last.at < .seconds(1) { return last.report }
+        let report = await lookAtHealth()
+        lastHealth.withLock { $0 = (report, now) }
+        return report
+    }
+
+    private func lookAtHealth() async -> HealthReport {
         var report = HealthReport()
         do {
             try await database.ping()

@@ -32,6 +32,8 @@ public enum AgentInsertion: Sendable {
 extension TenantDatabase {
     static let agentColumns = "agent_id, name, description, current_version_id, created_at, updated_at"
     static let versionColumns = "version_id, agent_id, version, config_hash, config, metadata, created_at"
+    /// A page of versions has no configs: each may be half a megabyte.
+    private static let versionColumnsOfLists = "version_id, agent_id, version, config_hash, '{}'::jsonb, metadata, created_at"
 
     public func agents(limit: Int, after: AgentID?) async throws(PostgresError) -> [AgentRecord] {
         try await query(
@@ -64,7 +66,7 @@ extension TenantDatabase {
     public func versions(of id: AgentID, limit: Int, after: AgentVersionID?) async throws(PostgresError) -> [AgentVersionRecord] {
         try await query(
             """
-            SELECT \(unsafeSQL: Self.versionColumns) FROM hsafa.agent_versions
+            SELECT \(unsafeSQL: Self.versionColumnsOfLists) FROM hsafa.agent_versions
             WHERE tenant_id = \(tenantID) AND agent_id = \(id) AND (\(after)::uuid IS NULL OR version_id < \(after))
             ORDER BY version_id DESC LIMIT \(limit)
             """

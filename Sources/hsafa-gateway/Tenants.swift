@@ -72,11 +72,15 @@ struct Tenants: AsyncParsableCommand {
             let patch = TenantLimitPatch(changes)
             let (slug, isJSON) = (slug, json)
             try await OwnerSession.run { client, _ in
-                let store = TenantLimitsStore(owner: client)
+                let store = TenantLimitsStore(owner: client, author: KeysOnMachine.author())
                 guard let tenant = try await store.find(slug: slug) else {
                     throw ValidationError("there is no tenant \(slug); `hsafa-gateway keys create --tenant \(slug)` makes one")
                 }
-                let overrides = patch.isEmpty ? tenant.overrides : try await store.apply(patch, to: tenant.tenantID) ?? tenant.overrides
+                var overrides = tenant.overrides
+                if !patch.isEmpty {
+                    overrides = try await store.apply(patch, to: tenant.tenantID) ?? overrides
+                    await KeysOnMachine.tellGateways { TenantNotices($0).publish(tenant.tenantID) }
+                }
                 if isJSON { return print(overrides.json.string) }
                 if overrides.values.isEmpty { return print("\(slug) has the limits of the configuration.") }
                 for field in LimitField.allCases {

@@ -245,4 +245,10 @@ struct RunMachineTests {
         #expect(transition.outcomes.map(\.callID) == calls.map(\.callID))
         #expect(transition.status == .failed)
     }
+
+    @Test func `counts of tokens that no model can mean add up to the most, and end nothing`() {
+        let most = TokenUsage(inputTokens: .max, outputTokens: .max)
+        let sum = most + TokenUsage(inputTokens: 1, outputTokens: 1)
+        #expect(sum.inputTokens == .max && sum.outputTokens == .max && sum.total == .max)
+    }
 }

@@ -162,7 +162,6 @@ struct KeyTests {
         }
         #expect(try await status(back, key.text) == 200)
         #expect(try await tenant.send("DELETE", "/api/keys/\(key.id)").status == 204)
-        // Before the poll behind the message.
         #expect(try await eventually(within: 4.5) { try await status(back, key.text) == 401 })
         await #expect(throws: (any Error).self) { while try await stream.receive() {} }
         // Another key of the tenant watches on.

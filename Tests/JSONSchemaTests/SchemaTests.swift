@@ -95,4 +95,38 @@ struct SchemaTests {
             #expect(try Pattern(pattern).search(text) == answer, "\(pattern) \(text)")
         }
     }
+
+    @Test func `numbers, bounds and references that nobody means end nothing but the check`() throws {
+        for exponent in ["-9223372036854775808", "9223372036854775807", "-1000000", "99999999999999999999"] {
+            let number = RawJSON(trusted: Array("1e\(exponent)".utf8))
+            #expect(throws: JSONSchemaError.self) { try JSONSchema(RawJSON.object { $0.field("minimum", raw: number) }) }
+            _ = try JSONSchema(RawJSON(#"{"type":"integer","enum":[1,2]}"#)).accepts(number.document().root)
+        }
+        // Legal, and nothing fits them.
+        #expect(try violations(#"{"minProperties":2,"maxProperties":1}"#, #"{"a":1}"#).count == 1)
+        #expect(try violations(#"{"minItems":2,"maxItems":1}"#, "[1]").count == 1)
+        #expect(try violations(#"{"minLength":2,"maxLength":1}"#, #""ab""#).count == 1)
+        #expect(try violations(#"{"contains":true,"minContains":2,"maxContains":1}"#, "[1,2]").count == 1)
+        let links = (0..<2000).map { ##""a\##($0)":{"$ref":"#/$defs/a\##($0 + 1)"}"## }.joined(separator: ",")
+        let chain = RawJSON(trusted: Array(##"{"$ref":"#/$defs/a0","$defs":{\##(links),"a2000":true}}"##.utf8))
+        #expect(throws: JSONSchemaError.self) { try JSONSchema(chain) }
+    }
+
+    @Test func `a search is bounded over all the places where it may begin`() throws {
+        let text = String(repeating: "a", count: 16_000)
+        #expect(try Pattern("[ab]{0,60000}[ac][de]").search(text) == .undecided)
+        #expect(try Pattern("a").search(text + text) == .undecided, "a text over the bound")
+        #expect(try Pattern("b$").search(text + "b") == .matches)
+    }
+
+    @Test func `schemas and their patterns have a size`() throws {
+        let large = RawJSON.object { $0.field("description", string: String(repeating: "x", count: 70_000)) }
+        #expect(throws: JSONSchemaError.self) { try JSONSchema(large) }
+        let patterns = (0..<100).map { _ in #"{"pattern":"(?:ab){6000}"}"# }.joined(separator: ",")
+        #expect(throws: JSONSchemaError.self) { try JSONSchema(RawJSON(trusted: Array("{\"anyOf\":[\(patterns)]}".utf8))) }
+        let constants = RawJSON(
+            trusted: Array("{\"anyOf\":[\(Array(repeating: #"{"const":0}"#, count: 4000).joined(separator: ","))]}".utf8))
+        let many = RawJSON(trusted: Array("[\(Array(repeating: "1", count: 100_000).joined(separator: ","))]".utf8))
+        #expect(try JSONSchema(constants).violations(of: many.document().root).count == 1)
+    }
 }

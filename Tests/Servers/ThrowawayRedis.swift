@@ -85,6 +85,14 @@ public final class ThrowawayRedis: Sendable {
         forgetAtExit(process.processIdentifier)
     }
 
+    /// Connections stay, and nothing is answered any more until `resume`.
+    public func pause() { signal(SIGSTOP) }
+    public func resume() { signal(SIGCONT) }
+
+    private func signal(_ number: Int32) {
+        if let process = process.withLock({ $0 }) { Glibc.kill(process.processIdentifier, number) }
+    }
+
     public func remove() {
         kill()
         try? FileManager.default.removeItem(atPath: folder)

@@ -39,6 +39,34 @@ struct KeyTests {
         }
     }
 
+    @Test func `the application can neither bring a key back nor take over an admin's`() async throws {
+        try await StorageDatabase.with { db in
+            let bootstrap = Bootstrap(owner: db.owner)
+            let platform = try await bootstrap.ensureTenant(slug: Bootstrap.platformSlug, name: "Platform")
+            let admin = try await bootstrap.insertKey(
+                tenant: platform, publicID: CredentialToken.generate(.apiKey).id, name: "a", secretHash: "h", scopes: [], isAdmin: true)
+            func change(_ set: String, _ key: APIKeyID, _ tenant: TenantID) async -> PostgresError? {
+                await postgresError {
+                    try await db.app.query(
+                        SQL(unsafeSQL: "UPDATE hsafa.api_keys SET \(set) WHERE tenant_id = '\(tenant)' AND key_id = '\(key)'"),
+                        scope: tenant.description, lane: .alone)
+                }
+            }
+            for set in [
+                "secret_hash = 'mine'", "public_id = 'mine'", "previous_public_id = 'mine', previous_secret_hash = 'mine'",
+                "expires_at = now()",
+            ] {
+                #expect(await change(set, admin, platform)?.sqlState == "42501", "\(set)")
+            }
+            #expect(await change("revoked_at = now()", admin, platform) == nil, "ending one is allowed")
+            #expect(await change("revoked_at = NULL", admin, platform)?.sqlState == "42501")
+            let scope = try await db.makeTenant()
+            let key = try #require(try await insert(db, scope)).keyID
+            #expect(await change("revoked_at = now()", key, scope.tenantID) == nil)
+            #expect(await change("revoked_at = NULL", key, scope.tenantID)?.sqlState == "42501")
+        }
+    }
+
     @Test func `the audit log is append-only for the application`() async throws {
         try await StorageDatabase.with { db in
             let scope = try await db.makeTenant()

@@ -90,6 +90,17 @@ struct SQLTests {
         }
     }
 
+    @Test func `a tenant's scope is made where a tenant is proven, and nowhere above`() throws {
+        var makers: Set<String> = []
+        for file in try SourceTree.sources.get() {
+            for line in file.lines where line.has("TenantScope(") && !line.code.contains("struct TenantScope") {
+                makers.insert(file.module)
+            }
+        }
+        // Storage makes one from a row: a key's, a claimed run's, a device's, a token's; the commands on the machine speak for the owner.
+        #expect(makers == ["Storage", "hsafa-gateway"], "\(makers)")
+    }
+
     @Test func `every tenant table has its walls`() throws {
         let sql = try SourceTree.files("migrations", suffix: ".sql").map(\.text).joined()
         for table in try Self.tenantTables() { #expect(sql.contains("CALL hsafa.guard_tenant_table('\(table)')"), "\(table)") }

@@ -78,8 +78,13 @@ public struct TokenUsage: Sendable, Hashable {
     }
 
     public static func + (left: TokenUsage, right: TokenUsage) -> TokenUsage {
-        TokenUsage(inputTokens: left.inputTokens + right.inputTokens, outputTokens: left.outputTokens + right.outputTokens)
+        TokenUsage(inputTokens: sum(left.inputTokens, right.inputTokens), outputTokens: sum(left.outputTokens, right.outputTokens))
     }
+
+    /// What a vendor counts is the vendor's word: no number of it may end a process.
+    private static func sum(_ left: Int, _ right: Int) -> Int { max(0, left.addingReportingOverflow(right).overflow ? .max : left + right) }
+
+    public var total: Int { Self.sum(inputTokens, outputTokens) }
 
     public func write(to writer: inout JSONWriter) {
         writer.beginObject()

@@ -63,7 +63,8 @@ public enum Labels {
         }
         var labels: [String: String] = [:]
         for (name, value) in node.members {
-            guard let text = value.string, text.utf8.count <= 128, !name.isEmpty, name.utf8.count <= 64 else {
+            guard let text = value.string, text.utf8.count <= 128, !name.isEmpty, name.utf8.count <= 64, !(name + text).utf8.contains(0)
+            else {
                 throw JSONViolation(
                     pointer: reader.pointer(to: String(name.unicodeScalars.prefix(64))),
                     message: "must be a string of at most 128 bytes under a name of 1 to 64 bytes")

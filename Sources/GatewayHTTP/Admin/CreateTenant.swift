@@ -23,7 +23,7 @@ struct CreateTenant: CreatingOperation {
     }
 
     /// The platform's own tenant: what is created has no home yet.
-    func home(of draft: Draft, _ context: AdminContext) -> TenantScope { context.principal.scope }
+    func home(_ context: AdminContext) -> TenantScope { context.principal.scope }
 
     func create(_ draft: Draft, in platform: TenantDatabase, _ context: AdminContext) async throws -> TenantRecord {
         try await gateway.tenants.create(context.admin, slug: draft.slug, name: draft.name, in: platform)

@@ -9,31 +9,26 @@ struct RotateTenantKey: CreatingOperation {
     static let audit = AuditRule.logs([.keyRotate])
     let gateway: Gateway
 
-    struct Draft {
-        let scope: TenantScope
-        let rotation: RotationDraft
-    }
-
-    func requireParent(_ request: CreationRequest, _ context: AdminContext) async throws {
+    func requireParent(_ context: AdminContext) async throws {
         let scope = try await gateway.tenants.scopeForKeys(context.admin, try context.tenantID())
         _ = try await gateway.keys.get(scope, try keyID(context))
     }
 
-    func read(_ request: CreationRequest, _ context: AdminContext) async throws -> Draft {
+    func read(_ request: CreationRequest, _ context: AdminContext) async throws -> RotationDraft {
         let id = try keyID(context)
-        let scope = try await gateway.tenants.scopeForKeys(context.admin, try context.tenantID())
+        let scope = try await home(context)
         try QueryReader.refuseAny(request.head)
         let rotation = try KeyRotation(try request.jsonIfPresent())
-        return Draft(
-            scope: scope,
-            rotation: try await gateway.keys.prepareRotation(
-                scope, id, overlapSeconds: rotation.overlapSeconds, expiresAt: rotation.expiresAt, issuer: context.principal))
+        return try await gateway.keys.prepareRotation(
+            scope, id, overlapSeconds: rotation.overlapSeconds, expiresAt: rotation.expiresAt, issuer: context.principal)
     }
 
-    func home(of draft: Draft, _ context: AdminContext) -> TenantScope { draft.scope }
+    func home(_ context: AdminContext) async throws -> TenantScope {
+        try await gateway.tenants.scopeForKeys(context.admin, try context.tenantID())
+    }
 
-    func create(_ draft: Draft, in tenant: TenantDatabase, _ context: AdminContext) async throws -> IssuedKey {
-        try await gateway.keys.rotate(draft.rotation, in: tenant, by: context.admin.author)
+    func create(_ draft: RotationDraft, in tenant: TenantDatabase, _ context: AdminContext) async throws -> IssuedKey {
+        try await gateway.keys.rotate(draft, in: tenant, by: context.admin.author)
     }
 
     func answer(_ issued: IssuedKey) -> CreationAnswer { issued.answer(.ok) }

@@ -22,7 +22,7 @@ struct PublishAgentVersion: CreatingOperation {
         let isNew: Bool
     }
 
-    func requireParent(_ request: CreationRequest, _ context: AuthenticatedContext) async throws {
+    func requireParent(_ context: AuthenticatedContext) async throws {
         _ = try await gateway.agents.get(context.scope, try agentID(context))
     }
 

@@ -21,11 +21,12 @@ protocol CreatingOperation: Sendable {
     init(gateway: Gateway)
 
     /// Throws 404 where the thing that the path names does not exist; asked before a body that is wrong is told to be so.
-    func requireParent(_ request: CreationRequest, _ context: Context) async throws
+    func requireParent(_ context: Context) async throws
     /// What is slow and writes nothing, such as hashing a secret, belongs here as well: no transaction is open yet.
     func read(_ request: CreationRequest, _ context: Context) async throws -> Draft
-    /// The tenant that will own what is created, and the key's record with it.
-    func home(of draft: Draft, _ context: Context) -> TenantScope
+    /// The tenant that will own what is created, and the key's record with it: known before anything is read, so that a repetition
+    /// is found without doing any of the work again.
+    func home(_ context: Context) async throws -> TenantScope
     /// May be one part of a larger transaction. A failure of this operation is thrown, so that nothing stays of it.
     func create(_ draft: Draft, in tenant: TenantDatabase, _ context: Context) async throws -> Created
     func answer(_ created: Created) -> CreationAnswer
@@ -46,11 +47,11 @@ extension AdminContext: CreatorContext {
 }
 
 extension CreatingOperation where Context == AuthenticatedContext {
-    func home(of draft: Draft, _ context: Context) -> TenantScope { context.scope }
+    func home(_ context: Context) -> TenantScope { context.scope }
 }
 
 extension CreatingOperation {
-    func requireParent(_ request: CreationRequest, _ context: Context) async throws {}
+    func requireParent(_ context: Context) async throws {}
     func committed(_ created: Created) {}
 }
 

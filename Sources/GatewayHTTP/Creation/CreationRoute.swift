@@ -17,28 +17,35 @@ struct CreationRoute<Operation: CreatingOperation>: Sendable {
     }
 
     func handle(_ request: Request, _ context: Operation.Context) async throws -> Response {
-        let key = try Self.key(request)
-        let (whole, draft) = try await read(request, context)
-        let create: @Sendable (TenantDatabase) async throws -> (Operation.Created, CreationAnswer) = { [operation] tenant in
-            let created = try await operation.create(draft, in: tenant, context)
-            return (created, operation.answer(created))
+        guard let key = try Self.key(request) else {
+            let draft = try await checked(context) { try await operation.read(try await Self.whole(request), context) }
+            return respond(try await creations.plain(try await operation.home(context)) { try await create(draft, $0, context) }, context)
         }
-        let home = operation.home(of: draft, context)
-        guard let key else { return respond(try await creations.plain(home, create), context) }
+        let whole = try await checked(context) { try await Self.whole(request) }
         let once = IdempotentRequest(
             key, principalID: context.principal.keyID, operation: operationID, method: request.method.rawValue, path: request.uri.path,
             query: request.uri.query, contentType: request.headers[.contentType], body: whole.bytes)
-        return respond(try await creations.once(once, home, create), context)
+        let outcome = try await creations.once(once, try await operation.home(context)) {
+            let draft = try await checked(context) { try await operation.read(whole, context) }
+            return { try await create(draft, $0, context) }
+        }
+        return respond(outcome, context)
     }
 
-    private func read(_ request: Request, _ context: Operation.Context) async throws -> (CreationRequest, Operation.Draft) {
-        let bodiless = CreationRequest(head: request.head, bytes: [])
-        return try await afterExistence {
-            try await operation.requireParent(bodiless, context)
-        } _: {
-            let whole = CreationRequest(head: request.head, bytes: try await JSONBody.collect(request, maxBytes: Limits.maxBodyBytes))
-            return (whole, try await operation.read(whole, context))
-        }
+    private func create(
+        _ draft: Operation.Draft, _ tenant: TenantDatabase, _ context: Operation.Context
+    ) async throws -> (Operation.Created, CreationAnswer) {
+        let created = try await operation.create(draft, in: tenant, context)
+        return (created, operation.answer(created))
+    }
+
+    /// What is wrong with a body is told to those alone who may see the thing it is about.
+    private func checked<Value>(_ context: Operation.Context, _ read: () async throws -> Value) async throws -> Value {
+        try await afterExistence({ try await operation.requireParent(context) }, read)
+    }
+
+    private static func whole(_ request: Request) async throws -> CreationRequest {
+        CreationRequest(head: request.head, bytes: try await JSONBody.collect(request, maxBytes: Limits.maxBodyBytes))
     }
 
     private func respond(_ outcome: Creations.Outcome<Operation.Created>, _ context: Operation.Context) -> Response {

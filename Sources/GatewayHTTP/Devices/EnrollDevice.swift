@@ -11,7 +11,8 @@ struct EnrollDevice: OpenOperation {
 
     func handle(_ request: Request, _ context: OpenContext) async throws -> Response {
         try QueryReader.refuseAny(request)
-        let body = try await JSONBody.read(request)
+        // Nobody has shown a credential yet.
+        let body = try await JSONBody.read(request, maxBytes: Limits.maxEnrollmentBodyBytes)
         var reader = try JSONObjectReader(body.root)
         let enrollment = EnrollmentRequest(
             token: try reader.string("token", maxBytes: 256), publicKey: try reader.string("publicKey", maxBytes: 256),

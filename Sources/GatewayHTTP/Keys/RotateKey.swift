@@ -9,7 +9,7 @@ struct RotateKey: CreatingOperation {
     static let audit = AuditRule.logs([.keyRotate])
     let gateway: Gateway
 
-    func requireParent(_ request: CreationRequest, _ context: AuthenticatedContext) async throws {
+    func requireParent(_ context: AuthenticatedContext) async throws {
         _ = try await gateway.keys.get(context.scope, try keyID(context))
     }
 

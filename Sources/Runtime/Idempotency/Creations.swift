@@ -39,14 +39,15 @@ public struct Creations: Sendable {
         return .created(created, answer)
     }
 
-    /// - Parameter create: writes through the database it is given and does nothing else; what it throws leaves nothing behind, no
-    ///   record either.
+    /// - Parameter prepare: the work before the writing, done only where there is no answer yet and by one of the twins of this
+    ///   process at a time. It gives what writes, through the database that it is given and nothing else; what that throws leaves nothing
+    ///   behind, no record either.
     ///
     /// 422 `idempotency_key_reused` when the key came with another request; 409 `request_in_flight` when a twin has not ended within
     /// `Limits.idempotencyWaitMilliseconds`.
     public func once<Created: Sendable>(
         _ request: IdempotentRequest, _ scope: TenantScope,
-        _ create: @Sendable (TenantDatabase) async throws -> (Created, CreationAnswer)
+        _ prepare: () async throws -> @Sendable (TenantDatabase) async throws -> (Created, CreationAnswer)
     ) async throws -> Outcome<Created> {
         let key = InFlightKeys.Key(tenant: scope.tenantID, principal: request.principalID, slot: request.slot)
         let deadline = ContinuousClock.now + .milliseconds(Limits.idempotencyWaitMilliseconds)
@@ -54,7 +55,8 @@ public struct Creations: Sendable {
             switch await inFlight.enter(key, until: deadline) {
             case .entered:
                 defer { inFlight.leave(key) }
-                switch try await attempt(request, scope, until: deadline, create) {
+                if let record = try await database.tenant(scope).idempotencyRecord(request) { return try replay(record, to: request) }
+                switch try await attempt(request, scope, until: deadline, try await prepare()) {
                 case .created(let created, let answer): return .created(created, answer)
                 case .taken(let record?): return try replay(record, to: request)
                 // Its time ran out in the moment between the two statements.

@@ -42,7 +42,7 @@ public final class TokenAccounts: Sendable {
         let reservation = try await reserve(scope, tokens, limit, interruption)
         do {
             let (result, usage) = try await body(reservation.day)
-            settle(reservation, used: usage.inputTokens + usage.outputTokens)
+            settle(reservation, used: usage.total)
             return result
         } catch {
             // Whether anything was written is Postgres' to say.

@@ -9,7 +9,17 @@ enum TokenEstimate {
     /// Roles and separators.
     static let tokensPerMessage = 16
 
-    static func tokens(of request: ModelRequest) -> Int {
+    static func tokens(of request: ModelRequest) -> Int { input(of: request) + (request.maxOutputTokens ?? Limits.defaultOutputTokens) }
+
+    /// Of a call whose model said nothing of what it used.
+    static func usage(of request: ModelRequest, _ response: ModelResponse) -> TokenUsage {
+        let calls = response.calls.reduce(0) { $0 + $1.name.utf8.count + $1.arguments.utf8.count }
+        return TokenUsage(
+            inputTokens: input(of: request),
+            outputTokens: (response.text.utf8.count + response.reasoning.utf8.count + calls) / bytesPerToken)
+    }
+
+    private static func input(of request: ModelRequest) -> Int {
         var bytes = 0
         for message in request.messages {
             switch message {
@@ -23,6 +33,5 @@ enum TokenEstimate {
             bytes += tool.name.utf8.count + (tool.description?.utf8.count ?? 0) + tool.inputSchema.bytes.count
         }
         return bytes / bytesPerToken + (request.messages.count + request.tools.count) * tokensPerMessage
-            + (request.maxOutputTokens ?? Limits.defaultOutputTokens)
     }
 }

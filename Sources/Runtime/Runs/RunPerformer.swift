@@ -143,7 +143,9 @@ struct RunPerformer: Sendable {
                     writer.claimed.scope, tokens: TokenEstimate.tokens(of: request), interruption: { writer.interruption }
                 ) { day in
                     let response = try await callModel(request, writer, config)
-                    let usage = TokenUsage(inputTokens: response.usage.inputTokens, outputTokens: response.usage.outputTokens)
+                    var usage = TokenUsage(inputTokens: response.usage.inputTokens, outputTokens: response.usage.outputTokens)
+                    // A server that counts nothing, or was told not to, does not make a call free.
+                    if usage.total == 0 { usage = TokenEstimate.usage(of: request, response) }
                     let spending = TokenSpending(day: day, model: config.model.label, usage: usage)
                     return (try await finish(response, spending, writer, config), usage)
                 }

@@ -65,7 +65,8 @@ extension TenantDatabase {
             UPDATE hsafa.api_keys SET
                 secret_hash = CASE WHEN secret_hash = \(old) THEN \(new) ELSE secret_hash END,
                 previous_secret_hash = CASE WHEN previous_secret_hash = \(old) THEN \(new) ELSE previous_secret_hash END
-            WHERE tenant_id = \(tenantID) AND key_id = \(id) AND (secret_hash = \(old) OR previous_secret_hash = \(old))
+            WHERE tenant_id = \(tenantID) AND key_id = \(id) AND NOT is_admin
+              AND (secret_hash = \(old) OR previous_secret_hash = \(old))
             """
         ).affected == 1
     }

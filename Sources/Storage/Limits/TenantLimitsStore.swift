@@ -14,14 +14,24 @@ extension TenantDatabase {
 /// Changing the limits of any tenant on the machine, with the owner's connection; admins do it through `TenantDirectory`.
 public struct TenantLimitsStore: Sendable {
     private let client: PostgresClient
+    private let author: ChangeAuthor
 
-    public init(owner: PostgresClient) { client = owner }
+    public init(owner: PostgresClient, author: ChangeAuthor = ChangeAuthor(kind: .operator, id: "unknown")) {
+        client = owner
+        self.author = author
+    }
 
     /// The overrides as they are now; nil when there is no such tenant. Patches of several admins merge.
     public func apply(_ patch: TenantLimitPatch, to tenant: TenantID) async throws(PostgresError) -> TenantLimitOverrides? {
-        let rows = try await client.query(
-            "SELECT hsafa.set_tenant_limits(\(tenant), \(patch.json.jsonb))", scope: nil, lane: .alone)
-        return try rows.first?.decode(0, as: RawJSON?.self).map { TenantLimitOverrides(stored: $0) }
+        let entry = AuditEntry(.tenantUpdate, tenant) { writer in writer.field("limits", raw: patch.json) }
+        let changes = Database(client: client).tenant(TenantScope(tenantID: tenant, slug: "")).changes(by: author)
+        return try await changes.write(
+            entry,
+            """
+            SELECT changed.limits FROM hsafa.set_tenant_limits(\(tenant), \(patch.json.jsonb)) AS changed (limits)
+            WHERE changed.limits IS NOT NULL
+            """
+        ).first.map { row throws(PostgresError) in TenantLimitOverrides(stored: try row.decode(0)) }
     }
 
     /// For the owner alone.

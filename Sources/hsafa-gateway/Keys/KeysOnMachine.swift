@@ -15,14 +15,16 @@ struct KeysOnMachine: Sendable {
 
     static func run(_ body: @escaping @Sendable (KeysOnMachine) async throws -> Void) async throws {
         try await OwnerSession.run { client, _ in
-            try await body(KeysOnMachine(bootstrap: Bootstrap(owner: client, author: ChangeAuthor(kind: .operator, id: account()))))
+            try await body(KeysOnMachine(bootstrap: Bootstrap(owner: client, author: author())))
         }
     }
 
     /// The account that runs this, for the audit log.
-    private static func account() -> String {
-        guard let entry = getpwuid(geteuid()), let name = entry.pointee.pw_name else { return "uid \(geteuid())" }
-        return String(cString: name)
+    static func author() -> ChangeAuthor {
+        guard let entry = getpwuid(geteuid()), let name = entry.pointee.pw_name else {
+            return ChangeAuthor(kind: .operator, id: "uid \(geteuid())")
+        }
+        return ChangeAuthor(kind: .operator, id: String(cString: name))
     }
 
     /// A new secret, hashed at the cost that the configuration asks for.
@@ -37,7 +39,7 @@ struct KeysOnMachine: Sendable {
     }
 
     /// Tells the gateways to look; where Redis cannot be reached their own poll finds it.
-    static func tellGateways() async {
+    static func tellGateways(_ tell: @escaping @Sendable (RedisClient) -> Void = { _ in }) async {
         guard var configuration = try? Settings.machine().redis else { return }
         configuration.connectTimeoutMilliseconds = 1000
         let redis = RedisClient(
@@ -48,7 +50,11 @@ struct KeysOnMachine: Sendable {
                 await redis.run()
                 return false
             }
-            group.addTask { (try? await Wakeups(redis).keysChangedNow()) != nil }
+            group.addTask {
+                // Commands go out in order: when the second was answered the first has arrived.
+                tell(redis)
+                return (try? await Wakeups(redis).keysChangedNow()) != nil
+            }
             group.addTask {
                 try? await Task.sleep(for: .seconds(2))
                 return false

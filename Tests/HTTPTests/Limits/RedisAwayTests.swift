@@ -2,13 +2,13 @@ import Domain
 import HsafaClient
 import JSON
 import Storage
+import TestServers
 import TestSupport
 import Testing
 
 extension TestGateway {
     /// Two gateways that both work on runs, over a Redis of their own.
-    static func pair(_ redis: OwnRedis) async throws -> [TestGateway] {
-        try redis.start()
+    static func pair(_ redis: ThrowawayRedis) async throws -> [TestGateway] {
         let environment = try await TestEnvironment.fresh(redis: redis.url)
         return [try await running(in: environment, maxConcurrentRuns: 8), try await running(in: environment, maxConcurrentRuns: 8)]
     }
@@ -18,11 +18,12 @@ extension TestGateway {
 @Suite(.timeLimit(.minutes(2)))
 struct RedisAwayTests {
     @Test func `requests go on without redis, held to the same bounds by each process`() async throws {
-        let redis = OwnRedis()
+        let redis = try await ThrowawayRedis.start()
+        defer { redis.remove() }
         let gateways = try await TestGateway.pair(redis)
         let tenant = try await TestTenant.limited([.requestsPerSecond: 1, .requestBurst: 30, .streams: 1], on: gateways[0])
         let run = try await tenant.waitingRun()
-        redis.stop()
+        redis.kill()
         let start = ContinuousClock.now
         var first = try await EventStream.open(tenant, run)
         #expect(try await first.receive())
@@ -41,7 +42,8 @@ struct RedisAwayTests {
     }
 
     @Test func `a redis that answers nothing stalls a request and not every one, and limits come back with it`() async throws {
-        let redis = OwnRedis()
+        let redis = try await ThrowawayRedis.start()
+        defer { redis.remove() }
         let gateways = try await TestGateway.pair(redis)
         let tenant = try await TestTenant.limited([.requestsPerSecond: 1, .requestBurst: 1000], on: gateways[0])
         #expect(try await tenant.send("GET", "/api/agents").status == 200)
@@ -69,14 +71,15 @@ struct RedisAwayTests {
     }
 
     @Test func `streams that were opened without redis are counted when it is back`() async throws {
-        let redis = OwnRedis()
+        let redis = try await ThrowawayRedis.start()
+        defer { redis.remove() }
         let gateways = try await TestGateway.pair(redis)
         let tenant = try await TestTenant.limited([.streams: 1], on: gateways[0])
         let run = try await tenant.waitingRun()
-        redis.stop()
+        redis.kill()
         var stream = try await EventStream.open(tenant, run)
         #expect(try await stream.receive())
-        try redis.start()
+        try await redis.start()
         #expect(
             try await eventually(within: Double(Limits.holderRenewalSeconds) * 3) {
                 try await TestTenant.isRefused(tenant.through(gateways[1]), run)

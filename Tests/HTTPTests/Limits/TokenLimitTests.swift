@@ -3,6 +3,7 @@ import HsafaClient
 import JSON
 import Redis
 import Storage
+import TestServers
 import TestSupport
 import Testing
 
@@ -40,7 +41,8 @@ struct TokenLimitTests {
     }
 
     @Test func `two gateways never spend more than the limit between them, also when redis is flushed meanwhile`() async throws {
-        let redis = OwnRedis()
+        let redis = try await ThrowawayRedis.start()
+        defer { redis.remove() }
         let gateways = try await TestGateway.pair(redis)
         let limit = 1500
         let tenant = try await spender(limit, on: gateways[0])
@@ -64,19 +66,20 @@ struct TokenLimitTests {
     }
 
     @Test func `without redis a limited tenant's calls wait, others go on, and nothing is lost`() async throws {
-        let redis = OwnRedis()
+        let redis = try await ThrowawayRedis.start()
+        defer { redis.remove() }
         let gateways = try await TestGateway.pair(redis)
         let limited = try await spender(10_000, on: gateways[0])
         let free = try await TestTenant.make(on: gateways[0])
         _ = try await free.client.agents.create(name: "spender", config: Self.config)
-        redis.stop()
+        redis.kill()
         let waiting = try await start(limited.client)
         let other = try await start(free.client)
         #expect(try await ends(free, [other]) == ["completed": 1])
         // The other tenant's run came later and has ended: this one had its time.
         #expect(try await limited.snapshot(waiting)["status"]?.string == "running")
         #expect(try await used(limited) == 0)
-        try redis.start()
+        try await redis.start()
         #expect(try await ends(limited, [waiting]) == ["completed": 1])
         #expect(try await used(limited) == 60)
     }
