@@ -70,7 +70,7 @@ import Testing
         #expect(set.status == 0 && set.output == #"{"requestsPerSecond":5,"requestBurst":50}"#, "\(set.output)")
         #expect(try await eventually(within: 15) { try await headers().contains("q=50;w=10") })
         let log = String(decoding: try await client.raw("GET", "/api/audit?action=tenant.update").body, as: UTF8.self)
-        #expect(log.contains(#""requestsPerSecond":5"#) && log.contains("operator"), "\(log)")
+        #expect(log.contains(#""requestsPerSecond": 5"#) && log.contains("operator"), "\(log)")
         let back = try gateway.command(["tenants", "limits", scope.slug, "--default", "requestBurst"])
         #expect(back.status == 0 && back.output == "requestsPerSecond: 5", "\(back.output)")
         for wrong in [
