@@ -128,7 +128,8 @@ let package = Package(
         tests(
             "HTTPTests",
             [
-                "TestServers", "TestSupport", "GatewayHTTP", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography",
+                "TestServers", "TestSupport", "GatewayHTTP", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2",
+                "Cryptography",
                 "HsafaClient", lifecycle, logging, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, httpClient,
             ]),
         tests(
