@@ -25,11 +25,13 @@ COPY docker/healthcheck.sh /usr/local/bin/healthcheck
 COPY migrations /opt/hsafa/migrations
 COPY policies /opt/hsafa/policies
 COPY openapi.yaml /opt/hsafa/openapi.yaml
+COPY viewer /opt/hsafa/viewer
 ENV HOST=0.0.0.0 \
     PORT=3000 \
     MIGRATIONS_DIR=/opt/hsafa/migrations \
     POLICIES_DIR=/opt/hsafa/policies \
-    OPENAPI_FILE=/opt/hsafa/openapi.yaml
+    OPENAPI_FILE=/opt/hsafa/openapi.yaml \
+    DOCS_DIR=/opt/hsafa/viewer
 WORKDIR /opt/hsafa
 USER 10001
 EXPOSE 3000

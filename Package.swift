@@ -134,7 +134,7 @@ let package = Package(
             [
                 "TestContract", "TestServers", "TestSupport", "GatewayHTTP", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2",
                 "Cryptography",
-                "HsafaClient", lifecycle, logging, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, httpClient,
+                "HsafaClient", lifecycle, logging, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, httpClient, hummingbird, httpTypes,
             ]),
         tests(
             "EndToEndTests",
@@ -142,6 +142,6 @@ let package = Package(
                 "TestContract", "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Cryptography", logging, nioCore,
                 nioPosix, nioHTTP1,
             ]),
-        tests("TidyTests", []),
+        tests("TidyTests", [yams]),
     ]
 )

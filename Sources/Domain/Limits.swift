@@ -25,6 +25,8 @@ public enum Limits {
     public static let corsMaxAgeSeconds = 600
     /// Lines in the log about connections that were refused below HTTP; beyond it they are counted only.
     public static let maxRefusalLinesPerSecond = 10
+    /// One file of the documentation page, which is held in memory.
+    public static let maxDocsFileBytes = 8 << 20
     public static let defaultPageSize = 50
     public static let maxPageSize = 200
     public static let maxEventsPageSize = 1000

@@ -15,14 +15,21 @@ public struct GatewayServer: Service {
     private let gateway: Gateway
     private let cors: CORSOrigins
     private let edge: ConnectionEdge
+    private let routes: [Route]
     private let onBound: @Sendable (Int) async -> Void
 
     /// - Parameter onBound: called with the port once connections are taken; port 0 in the configuration lets the system choose.
     public init(
         gateway: Gateway, listener: ListenerConfiguration = ListenerConfiguration(),
         onBound: @escaping @Sendable (Int) async -> Void = { _ in }
+    ) { self.init(gateway: gateway, listener: listener, routes: RouteTable.all, onBound: onBound) }
+
+    /// With other routes than the API's, for tests.
+    init(
+        gateway: Gateway, listener: ListenerConfiguration, routes: [Route], onBound: @escaping @Sendable (Int) async -> Void
     ) {
         self.gateway = gateway
+        self.routes = routes
         self.onBound = onBound
         cors = listener.cors
         edge = ConnectionEdge(
@@ -34,7 +41,7 @@ public struct GatewayServer: Service {
     public func run() async throws {
         let configuration = gateway.configuration
         let application = Application(
-            responder: Self.router(gateway, cors).buildResponder(),
+            responder: Self.router(gateway, cors, routes).buildResponder(),
             server: HTTPServerBuilder { [hub = gateway.deviceHub, edge] responder in
                 GatewayChannel(responder: responder, hub: hub, edge: edge)
             },
@@ -52,14 +59,18 @@ public struct GatewayServer: Service {
         }
     }
 
-    static func router(_ gateway: Gateway, _ cors: CORSOrigins) -> Router<OpenContext> {
+    static func router(
+        _ gateway: Gateway, _ cors: CORSOrigins, _ routes: [Route]
+    ) -> Router<OpenContext> {
         let router = Router(context: OpenContext.self)
         router.addMiddleware {
             RequestLog(metrics: gateway.metrics, proxies: gateway.configuration.trustedProxies, logger: gateway.logger)
             CORS(origins: cors)
-            ErrorTranslator()
         }
-        for route in RouteTable.all { route.mount(on: router, gateway: gateway) }
+        let notices = DeprecationNotices(routes)
+        if !notices.isEmpty { router.addMiddleware { notices } }
+        router.addMiddleware { ErrorTranslator() }
+        for route in routes { route.mount(on: router, gateway: gateway) }
         return router
     }
 }

@@ -7,6 +7,7 @@ import Storage
 /// One operation of the API: made for the gateway's services, then asked once for each request.
 protocol Operation: Sendable {
     static var audit: AuditRule { get }
+    static var deprecation: Deprecation? { get }
     init(gateway: Gateway)
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response
 }
@@ -14,6 +15,7 @@ protocol Operation: Sendable {
 /// An operation over all tenants, for the platform's admins alone.
 protocol AdminOperation: Sendable {
     static var audit: AuditRule { get }
+    static var deprecation: Deprecation? { get }
     init(gateway: Gateway)
     func handle(_ request: Request, _ context: AdminContext) async throws -> Response
 }
@@ -21,13 +23,24 @@ protocol AdminOperation: Sendable {
 /// An operation that anybody may call.
 protocol OpenOperation: Sendable {
     static var audit: AuditRule { get }
+    static var deprecation: Deprecation? { get }
     init(gateway: Gateway)
     func handle(_ request: Request, _ context: OpenContext) async throws -> Response
 }
 
-extension Operation { static var audit: AuditRule { .reads } }
-extension AdminOperation { static var audit: AuditRule { .reads } }
-extension OpenOperation { static var audit: AuditRule { .reads } }
+extension Operation {
+    static var audit: AuditRule { .reads }
+    static var deprecation: Deprecation? { nil }
+}
+extension AdminOperation {
+    static var audit: AuditRule { .reads }
+    static var deprecation: Deprecation? { nil }
+}
+extension OpenOperation {
+    static var audit: AuditRule { .reads }
+    static var deprecation: Deprecation? { nil }
+}
+extension CreatingOperation { static var deprecation: Deprecation? { nil } }
 
 /// A row of the route table.
 struct Route: Sendable {
@@ -43,6 +56,8 @@ struct Route: Sendable {
     let requirement: Requirement
     let operationID: String
     let audit: AuditRule
+    /// nil: it stays.
+    let deprecation: Deprecation?
     /// Takes an `Idempotency-Key`.
     let isCreating: Bool
     private let mount: @Sendable (Router<OpenContext>, Gateway) -> Void
@@ -55,7 +70,7 @@ struct Route: Sendable {
         _ method: HTTPRequest.Method, _ path: String, _ scope: Scope, _ operationID: String, _ operation: any Operation.Type,
         answersHead: Bool = true, taking kind: RequestKind = .plain
     ) {
-        self.init(method, path, .scope(scope), operationID, operation.audit) { router, gateway in
+        self.init(method, path, .scope(scope), operationID, operation.audit, operation.deprecation) { router, gateway in
             let operation = operation.init(gateway: gateway)
             let door = Door(gateway, kind)
             Self.add(router, method, path, answersHead: answersHead) { request, context in
@@ -66,7 +81,7 @@ struct Route: Sendable {
 
     /// For the platform's admins.
     init(admin method: HTTPRequest.Method, _ path: String, _ operationID: String, _ operation: any AdminOperation.Type) {
-        self.init(method, path, .admin, operationID, operation.audit) { router, gateway in
+        self.init(method, path, .admin, operationID, operation.audit, operation.deprecation) { router, gateway in
             let operation = operation.init(gateway: gateway)
             let door = Door(gateway, .plain)
             Self.add(router, method, path, answersHead: true) { request, context in
@@ -80,7 +95,7 @@ struct Route: Sendable {
         _ method: HTTPRequest.Method, _ path: String, _ scope: Scope, _ operationID: String, _ operation: Creating.Type,
         taking kind: RequestKind = .plain
     ) where Creating.Context == AuthenticatedContext {
-        self.init(method, path, .scope(scope), operationID, operation.audit, isCreating: true) { router, gateway in
+        self.init(method, path, .scope(scope), operationID, operation.audit, operation.deprecation, isCreating: true) { router, gateway in
             let creation = CreationRoute(operation, operationID, gateway)
             let door = Door(gateway, kind)
             Self.add(router, method, path, answersHead: false) { request, context in
@@ -93,7 +108,7 @@ struct Route: Sendable {
     init<Creating: CreatingOperation>(
         admin method: HTTPRequest.Method, _ path: String, _ operationID: String, _ operation: Creating.Type
     ) where Creating.Context == AdminContext {
-        self.init(method, path, .admin, operationID, operation.audit, isCreating: true) { router, gateway in
+        self.init(method, path, .admin, operationID, operation.audit, operation.deprecation, isCreating: true) { router, gateway in
             let creation = CreationRoute(operation, operationID, gateway)
             let door = Door(gateway, .plain)
             Self.add(router, method, path, answersHead: false) { request, context in
@@ -104,7 +119,7 @@ struct Route: Sendable {
 
     /// For everybody.
     init(open method: HTTPRequest.Method, _ path: String, _ operationID: String, _ operation: any OpenOperation.Type) {
-        self.init(method, path, .nothing, operationID, operation.audit) { router, gateway in
+        self.init(method, path, .nothing, operationID, operation.audit, operation.deprecation) { router, gateway in
             let operation = operation.init(gateway: gateway)
             Self.add(router, method, path, answersHead: true) { request, context in try await operation.handle(request, context) }
         }
@@ -112,13 +127,14 @@ struct Route: Sendable {
 
     private init(
         _ method: HTTPRequest.Method, _ path: String, _ requirement: Requirement, _ operationID: String, _ audit: AuditRule,
-        isCreating: Bool = false, mount: @escaping @Sendable (Router<OpenContext>, Gateway) -> Void
+        _ deprecation: Deprecation?, isCreating: Bool = false, mount: @escaping @Sendable (Router<OpenContext>, Gateway) -> Void
     ) {
         self.method = method
         self.path = path
         self.requirement = requirement
         self.operationID = operationID
         self.audit = audit
+        self.deprecation = deprecation
         self.isCreating = isCreating
         self.mount = mount
     }

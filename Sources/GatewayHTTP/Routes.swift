@@ -8,6 +8,8 @@ enum RouteTable {
         Route(open: .get, "/health", "getHealth", GetHealth.self),
         Route(open: .get, "/health/ready", "getReadiness", GetReadiness.self),
         Route(open: .get, "/openapi.yaml", "getOpenAPI", GetOpenAPI.self),
+        Route(open: .get, "/docs", "getDocs", GetDocs.self),
+        Route(open: .get, "/docs/{file}", "getDocsFile", GetDocsFile.self),
 
         Route(.post, "/api/agents", .agentsWrite, "createAgent", CreateAgent.self),
         Route(.get, "/api/agents", .agentsRead, "listAgents", ListAgents.self),
@@ -62,11 +64,20 @@ enum RouteTable {
         Route(open: .get, DeviceHandshake.path, "connectDevice", RefuseDeviceHandshake.self),
     ]
 
-    /// For 405: the methods under which a path is known, each once, in the table's order.
+    /// For 405: the methods under which a path is known, each once, in the table's order. Of several templates that fit, the router takes
+    /// the one whose literal segments come first, so only its methods count.
     static func methods(forPath path: String) -> [HTTPRequest.Method] {
         let parts = path.split(separator: "/")
+        var best: (template: String, isLiteral: [Bool])?
+        for route in all {
+            let template = route.path.split(separator: "/")
+            guard matches(template, parts) else { continue }
+            let isLiteral = template.map { $0.first != "{" }
+            if let best, !precedes(isLiteral, best.isLiteral) { continue }
+            best = (route.path, isLiteral)
+        }
         var methods: [HTTPRequest.Method] = []
-        for route in all where matches(route.path.split(separator: "/"), parts) && !methods.contains(route.method) {
+        for route in all where route.path == best?.template && !methods.contains(route.method) {
             methods.append(route.method)
             if route.method == .get, route.operationID != "streamRun" { methods.append(.head) }
         }
@@ -75,5 +86,9 @@ enum RouteTable {
 
     private static func matches(_ template: [Substring], _ parts: [Substring]) -> Bool {
         template.count == parts.count && zip(template, parts).allSatisfy { $0.first == "{" || $0 == $1 }
+    }
+
+    private static func precedes(_ left: [Bool], _ right: [Bool]) -> Bool {
+        zip(left, right).first { $0 != $1 }.map { $0.0 } ?? false
     }
 }

@@ -16,6 +16,8 @@ public struct GatewayConfiguration: Sendable {
     /// nil: no metrics listener.
     public var metricsPort: Int?
     public var openAPIFile: String
+    /// The files of `GET /docs`.
+    public var docsDirectory: String
     /// What a hash of a key's secret costs; a key with a cheaper one is hashed anew at its next cold use.
     public var argon2: Argon2Parameters
     /// Who may say in `X-Forwarded-For` where a request came from.
@@ -27,6 +29,7 @@ public struct GatewayConfiguration: Sendable {
         host: String = "127.0.0.1", port: Int = 3000, publicURL: String? = nil, policiesDirectory: String = "policies",
         migrationsDirectory: String = "migrations", runLeaseSeconds: Int = 30, deviceHeartbeatSeconds: Int = 30,
         maxConcurrentRuns: Int = 256, metricsPort: Int? = nil, openAPIFile: String = "openapi.yaml",
+        docsDirectory: String = "viewer",
         argon2: Argon2Parameters = Argon2Parameters(), trustedProxies: TrustedProxies = TrustedProxies(),
         limits: TenantLimits = TenantLimits()
     ) {
@@ -42,6 +45,7 @@ public struct GatewayConfiguration: Sendable {
         self.maxConcurrentRuns = maxConcurrentRuns
         self.metricsPort = metricsPort
         self.openAPIFile = openAPIFile
+        self.docsDirectory = docsDirectory
         self.argon2 = argon2
         self.trustedProxies = trustedProxies
         self.limits = limits

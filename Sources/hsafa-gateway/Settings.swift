@@ -39,6 +39,7 @@ struct Settings {
             deviceHeartbeatSeconds: try reader.int("device.heartbeat.seconds", in: 1...300) ?? 30,
             maxConcurrentRuns: try reader.int("max.concurrent.runs", in: 1...10_000) ?? 256,
             metricsPort: try reader.int("metrics.port", in: 1...65_535), openAPIFile: reader.text("openapi.file") ?? "openapi.yaml",
+            docsDirectory: reader.text("docs.dir") ?? "viewer",
             argon2: try Self.argon2(reader), trustedProxies: try Self.trustedProxies(reader), limits: try reader.tenantLimits())
         postgres = try Self.database(reader, "database.url")
         redis = try Self.redis(reader)

@@ -1,7 +1,6 @@
 import Argon2
 import AsyncHTTPClient
 import Domain
-import GatewayHTTP
 import HsafaClient
 import Logging
 import NIOCore
@@ -11,6 +10,8 @@ import Redis
 import Runtime
 import TestSupport
 import Testing
+
+@testable import GatewayHTTP
 
 /// A gateway in this process, on a port of its own.
 struct TestGateway: Sendable {
@@ -35,13 +36,13 @@ struct TestGateway: Sendable {
     /// Lives as long as the test process.
     static func running(
         in environment: TestEnvironment, maxConcurrentRuns: Int = 256, listener: ListenerConfiguration = ListenerConfiguration(),
-        logger: Logger? = nil, _ configure: (inout GatewayConfiguration) -> Void = { _ in }
+        routes: [Route] = RouteTable.all, logger: Logger? = nil, _ configure: (inout GatewayConfiguration) -> Void = { _ in }
     ) async throws -> TestGateway {
         let group = MultiThreadedEventLoopGroup.singleton
         var configuration = GatewayConfiguration(
             port: 0, publicURL: audience, policiesDirectory: TestEnvironment.repository + "/policies",
             migrationsDirectory: TestEnvironment.repository + "/migrations", maxConcurrentRuns: maxConcurrentRuns,
-            openAPIFile: TestEnvironment.repository + "/openapi.yaml")
+            openAPIFile: TestEnvironment.repository + "/openapi.yaml", docsDirectory: TestEnvironment.repository + "/viewer")
         // As the tests' keys are hashed, whose strength is not what is under test.
         configuration.argon2 = Argon2Parameters(memoryKiB: 64, iterations: 1)
         configure(&configuration)
@@ -52,7 +53,7 @@ struct TestGateway: Sendable {
                 eventLoopGroup: group),
             logger: logger ?? environment.logger)
         let (ports, bound) = AsyncThrowingStream.makeStream(of: Int.self)
-        let server = GatewayServer(gateway: gateway, listener: listener) { bound.yield($0) }
+        let server = GatewayServer(gateway: gateway, listener: listener, routes: routes) { bound.yield($0) }
         Task {
             do {
                 try await gateway.run { try await server.run() }

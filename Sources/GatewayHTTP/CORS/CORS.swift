@@ -10,7 +10,7 @@ struct CORS: RouterMiddleware {
     private static let allowedHeaders =
         "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id, traceparent, tracestate"
     private static let exposedHeaders =
-        "Location, Retry-After, X-Request-Id, Idempotency-Replayed, RateLimit, RateLimit-Policy, WWW-Authenticate"
+        "Location, Retry-After, X-Request-Id, Idempotency-Replayed, RateLimit, RateLimit-Policy, WWW-Authenticate, Deprecation, Sunset, Link"
 
     func handle(
         _ request: Request, context: OpenContext, next: (Request, OpenContext) async throws -> Response

@@ -18,6 +18,7 @@ protocol CreatingOperation: Sendable {
     associatedtype Created: Sendable
 
     static var audit: AuditRule { get }
+    static var deprecation: Deprecation? { get }
     init(gateway: Gateway)
 
     /// Throws 404 where the thing that the path names does not exist; asked before a body that is wrong is told to be so.
