@@ -21,7 +21,8 @@ die() {
 # --- what must be installed ------------------------------------------------------------------------------------------
 
 # Prints the apt packages that are missing. They are looked for by what they bring, so that a Postgres from another
-# source counts as well. Arguments: any of `build`, `postgres`, `redis`, `load`, `curl`.
+# source counts as well. Arguments: any of `build`, `postgres`, `redis`, `load`, `curl`, `python`, `java`,
+# `node`, `typescript`, `chromium`.
 missing_packages() {
     local kind
     for kind in "$@"; do
@@ -38,6 +39,11 @@ missing_packages() {
             redis) command -v redis-server >/dev/null && command -v redis-cli >/dev/null || echo redis-server ;;
             load) command -v wrk >/dev/null || echo wrk ;;
             curl) command -v curl >/dev/null || echo curl ca-certificates ;;
+            python) python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv ;;
+            java) command -v java >/dev/null || echo default-jre-headless ;;
+            node) node_is_new_enough || echo nodejs ;;
+            typescript) command -v tsc >/dev/null || echo node-typescript ;;
+            chromium) command -v chromium >/dev/null || echo chromium fonts-dejavu-core ;;
         esac
     done
 }
@@ -50,6 +56,9 @@ have_library() {
         [[ -e /usr/include/$2 || -e /usr/local/include/$2 || -e /usr/include/postgresql/$2 ]]
     fi
 }
+
+# 18: with fetch and WebStreams.
+node_is_new_enough() { (($(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/' | grep . || echo 0) >= 18)); }
 
 install_missing() {
     local missing=() package
@@ -415,6 +424,19 @@ swift_build() {
 swift_bin_path() {
     # shellcheck disable=SC2086
     swift build ${SWIFT_BUILD_FLAGS:-} "$@" --show-bin-path
+}
+
+# python_environment <name> <requirements>: .venv/<name> with just what is pinned, made anew when the file changes; its bin in PYTHON_BIN.
+python_environment() {
+    local folder=$ROOT/.venv/$1 wanted
+    wanted=$(python3 --version 2>&1 && sha256sum <"$2")
+    PYTHON_BIN=$folder/bin
+    if [[ $(cat "$folder/made-of" 2>/dev/null) == "$wanted" ]] && "$PYTHON_BIN/python" -c '' 2>/dev/null; then return 0; fi
+    say "Installing $2 into .venv/$1"
+    rm -rf "$folder"
+    run_child python3 -m venv "$folder"
+    run_child "$PYTHON_BIN/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement "$2"
+    printf '%s\n' "$wanted" >"$folder/made-of"
 }
 
 # --- small things ----------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ struct Deprecation: Sendable, Equatable {
 extension HTTPField.Name {
     static let deprecation = known("Deprecation")
     static let sunset = known("Sunset")
+    static let link = known("Link")
 }
 
 /// Adds them to the answers of deprecated operations. Stands outside of the error translation, so that failures have them too, and is not
