@@ -14,7 +14,7 @@ demo: ## One run with tools on this machine, against the gateway of `make run`
 test: ## All tests, against throwaway servers (FILTER=name for some of them)
 	@scripts/test.sh
 
-check: ## Format, layers, warnings as errors, shell scripts
+check: ## Format, layers, warnings as errors, the description, shell scripts
 	@scripts/check.sh
 
 bench: ## Load tests in release mode
