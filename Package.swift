@@ -110,6 +110,10 @@ let package = Package(
                 "Postgres", "Redis", "Storage", "Domain", "JSON", "Cryptography", "Argon2", nioCore, nioPosix, logging,
             ], path: "Tests/Support", swiftSettings: settings),
         .target(name: "TestServers", dependencies: [nioCore, nioPosix], path: "Tests/Servers", swiftSettings: settings),
+        .target(
+            name: "TestContract", dependencies: ["HsafaClient", "JSON", "JSONSchema", nioHTTP1, yams], path: "Tests/Contract",
+            swiftSettings: settings),
+        tests("ContractTests", ["TestContract", "JSON"]),
         tests("JSONTests", ["JSON"]),
         tests("JSONSchemaTests", ["JSONSchema", "JSON"]),
         tests("CryptographyTests", ["Cryptography"]),
@@ -128,14 +132,14 @@ let package = Package(
         tests(
             "HTTPTests",
             [
-                "TestServers", "TestSupport", "GatewayHTTP", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2",
+                "TestContract", "TestServers", "TestSupport", "GatewayHTTP", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2",
                 "Cryptography",
                 "HsafaClient", lifecycle, logging, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, httpClient, hummingbird, httpTypes,
             ]),
         tests(
             "EndToEndTests",
             [
-                "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Cryptography", logging, nioCore,
+                "TestContract", "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Cryptography", logging, nioCore,
                 nioPosix, nioHTTP1,
             ]),
         tests("TidyTests", [yams]),

@@ -14,6 +14,8 @@ public struct HsafaClient: Sendable {
     public var maxResponseBytes = 64 << 20
     /// How often a creating request is sent again after the connection was lost.
     public var creationRetries = 2
+    /// Is told of what comes from the gateway, as it came, for logs and for checks; called in the task that asked.
+    public var onTraffic: (@Sendable (Traffic) -> Void)?
 
     /// - Parameter httpClient: best made by `makeHTTPClient()`; a client without a read timeout notices a dead stream only when TCP does.
     public init(baseURL: String, apiKey: String?, httpClient: HTTPClient) {
@@ -48,7 +50,12 @@ public struct HsafaClient: Sendable {
         do {
             let response = try await httpClient.execute(request, timeout: .seconds(Int64(timeoutSeconds)))
             let buffer = try await response.body.collect(upTo: maxResponseBytes)
-            return (Int(response.status.code), response.headers, Array(buffer.readableBytesView))
+            let bytes = Array(buffer.readableBytesView)
+            let status = Int(response.status.code)
+            onTraffic?(
+                .answer(
+                    Exchange(method: method, path: path, requestBody: body, status: status, headers: response.headers, body: bytes)))
+            return (status, response.headers, bytes)
         } catch {
             throw Self.translate(error, baseURL: baseURL)
         }

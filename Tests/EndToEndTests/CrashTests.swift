@@ -10,7 +10,7 @@ import Testing
 /// Kills and restarts of the real binary. One database for each test: gateways on one database take each other's runs.
 @Suite(.serialized) struct CrashTests {
     private func withClient<R>(_ gateway: GatewayProcess, key: String, _ body: (HsafaClient) async throws -> R) async throws -> R {
-        let client = HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient())
+        let client = try HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
         do {
             let result = try await body(client)
             await client.shutdown()

@@ -102,7 +102,7 @@ import Testing
         let key = try await environment.makeKey(scope)
         let gateway = try GatewayProcess(environment)
         try await gateway.start()
-        let client = HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient())
+        let client = try HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
         #expect(try await client.raw("GET", "/api/agents").status == 200)
         await client.shutdown()
         #expect(gateway.terminate() == 0)

@@ -16,7 +16,7 @@ import Testing
         let key = try await environment.makeKey(scope)
         let gateway = try GatewayProcess(environment)
         try await gateway.start()
-        let client = HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient())
+        let client = try HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
         @Sendable func create() async throws -> (status: Int, body: [UInt8], isReplayed: Bool) {
             let answer = try await client.raw(
                 "POST", "/api/agents", headers: [("Idempotency-Key", "one")], body: Array(#"{"name":"contested"}"#.utf8))

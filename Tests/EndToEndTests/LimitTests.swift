@@ -17,8 +17,8 @@ import Testing
         let (killed, survivor) = (try GatewayProcess(environment), try GatewayProcess(environment))
         try await killed.start()
         try await survivor.start()
-        let first = HsafaClient(baseURL: killed.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient())
-        let second = HsafaClient(baseURL: survivor.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient())
+        let first = try HsafaClient(baseURL: killed.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
+        let second = try HsafaClient(baseURL: survivor.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
         _ = try await first.agents.create(name: "short", config: Scripts.streaming(name: "short", words: 1))
         _ = try await first.agents.create(name: "long", config: Scripts.streaming(name: "long", words: 4000))
         let short = try await first.runs.create(agent: .name("short"), messages: [.user("go")]).runId
@@ -63,7 +63,7 @@ import Testing
         let key = try await environment.makeKey(scope)
         let gateway = try GatewayProcess(environment)
         try await gateway.start()
-        let client = HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient())
+        let client = try HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
         let headers = { String(describing: try await client.raw("GET", "/api/agents").headers) }
         #expect(try await headers().contains("q=2000;w=2"))
         let set = try gateway.command(["tenants", "limits", scope.slug, "--requests-per-second", "5", "--request-burst", "50", "--json"])

@@ -12,7 +12,7 @@ import Testing
         let key = try await environment.makeKey(try await environment.makeTenant())
         let gateway = try GatewayProcess(environment)
         try await gateway.start()
-        let client = HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient())
+        let client = try HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
         _ = try await client.agents.create(name: "streamer", config: Scripts.streaming(name: "streamer", words: 100))
         let run = try await client.runs.create(agent: .name("streamer"), messages: [.user("go")])
         var seen: [Int] = []

@@ -13,7 +13,7 @@ import Testing
     }
 
     private func ask(_ gateway: GatewayProcess, key: String, id: String) async throws {
-        let client = HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient())
+        let client = try HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
         _ = try await client.raw("GET", "/api/agents?limit=3", headers: [("X-Request-Id", id)])
         await client.shutdown()
     }
@@ -55,7 +55,7 @@ import Testing
         let gateway = try GatewayProcess(try await TestEnvironment.fresh())
         try await gateway.start()
         gateway.signal(SIGHUP)
-        let client = HsafaClient(baseURL: gateway.url, apiKey: nil, httpClient: HsafaClient.makeHTTPClient())
+        let client = try HsafaClient(baseURL: gateway.url, apiKey: nil, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
         for _ in 0..<20 { #expect(try await client.raw("GET", "/health").status == 200) }
         await client.shutdown()
         #expect(gateway.terminate() == 0)

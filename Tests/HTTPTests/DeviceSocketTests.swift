@@ -102,10 +102,10 @@ struct DeviceSocketTests {
             for (frame, code) in [
                 ("{", "malformed_frame"), (#"{"type":"odd"}"#, "unknown_type"), (#"{"type":"ping","x":1}"#, "malformed_frame"),
             ] {
-                try await socket.send(frame)
+                try await socket.send(frame, breaking: "the error is what is tested")
                 #expect(try await socket.next("error")["code"]?.string == code)
             }
-            for _ in 0..<20 { try? await socket.send("{") }
+            for _ in 0..<20 { try? await socket.send("{", breaking: "so that there are too many") }
             #expect(try await socket.closing() == DeviceCloseCode.protocolViolation)
         }
     }

@@ -15,6 +15,9 @@ struct EventStream {
     let status: Int
     let headers: HTTPHeaders
     private(set) var text = ""
+    /// Lines that were not held to the description yet.
+    private var rest = ""
+    private var name = ""
     private var body: HTTPClientResponse.Body.AsyncIterator
 
     static func open(_ tenant: TestTenant, _ run: String, _ query: String = "", lastEventID: String? = nil) async throws -> EventStream {
@@ -26,6 +29,8 @@ struct EventStream {
         if let key = client.apiKey { request.headers.add(name: "Authorization", value: "Bearer \(key)") }
         if let lastEventID { request.headers.add(name: "Last-Event-ID", value: lastEventID) }
         let response = try await client.httpClient.execute(request, timeout: .seconds(60))
+        HeldToContract.answer(
+            "GET", "/api/runs/\(run)/stream\(query)", status: Int(response.status.code), response.headers, nil)
         return EventStream(
             status: Int(response.status.code), headers: response.headers, body: response.body.makeAsyncIterator())
     }
@@ -39,8 +44,21 @@ struct EventStream {
     /// Waits for more; false at the end.
     mutating func receive() async throws -> Bool {
         guard let chunk = try await body.next() else { return false }
-        text += String(buffer: chunk)
+        let piece = String(buffer: chunk)
+        text += piece
+        if status == 200 { hold(piece) }
         return true
+    }
+
+    /// An event is whole with its line of data: it has one.
+    private mutating func hold(_ chunk: String) {
+        rest += chunk
+        let lines = rest.split(separator: "\n", omittingEmptySubsequences: false)
+        for line in lines.dropLast() {
+            if line.hasPrefix("event: ") { name = String(line.dropFirst(7)) }
+            if line.hasPrefix("data: ") { HeldToContract.event(name, String(line.dropFirst(6))) }
+        }
+        rest = String(lines.last ?? "")
     }
 
     /// Everything to the end.

@@ -9,6 +9,8 @@ final class RawConnection {
     private var inbound: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
     private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
     private var received = ByteBuffer()
+    /// Requests that were sent whole and not answered yet, oldest first.
+    private var asked: [(method: String, target: String)] = []
     private(set) var isEnded = false
 
     private init(_ inbound: NIOAsyncChannelInboundStream<ByteBuffer>, _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>) {
@@ -48,7 +50,19 @@ final class RawConnection {
         }
     }
 
-    func send(_ bytes: [UInt8]) async throws { try await outbound.write(ByteBuffer(bytes: bytes)) }
+    func send(_ bytes: [UInt8]) async throws {
+        note(bytes)
+        try await outbound.write(ByteBuffer(bytes: bytes))
+    }
+
+    /// A request's line begins what is sent, or follows a blank line.
+    private func note(_ bytes: [UInt8]) {
+        for part in String(decoding: bytes.prefix(1 << 20), as: UTF8.self).split(separator: "\r\n\r\n") {
+            let words = part.prefix { $0 != "\r\n" }.split(separator: " ", omittingEmptySubsequences: false)
+            guard words.count == 3, words[2] == "HTTP/1.1", words[0].allSatisfy({ $0.isASCII && $0.isUppercase }) else { continue }
+            asked.append((String(words[0]), String(words[1])))
+        }
+    }
     func send(_ text: String) async throws { try await send(Array(text.utf8)) }
 
     /// Waits for more bytes; false when the other side is done.
@@ -77,8 +91,20 @@ final class RawConnection {
         return received.readBytes(length: count) ?? []
     }
 
-    /// The next answer's head, through its blank line.
+    /// The next answer's head, through its blank line. It is held to the description; its body is the test's business.
     func head() async throws -> (status: Int, headers: HTTPHeaders) {
+        let (status, headers) = try await readHead()
+        hold(status, headers, nil)
+        return (status, headers)
+    }
+
+    private func hold(_ status: Int, _ headers: HTTPHeaders, _ body: [UInt8]?) {
+        guard status >= 200 || status == 101 else { return }
+        let request = asked.isEmpty ? ("", "") : asked.removeFirst()
+        HeldToContract.answer(request.0, request.1, status: status, headers, body)
+    }
+
+    private func readHead() async throws -> (status: Int, headers: HTTPHeaders) {
         var bytes: [UInt8] = []
         while !bytes.suffix(4).elementsEqual("\r\n\r\n".utf8) { bytes += try await take(1) }
         let lines = String(decoding: bytes.dropLast(4), as: UTF8.self).split(separator: "\r\n")
@@ -92,7 +118,13 @@ final class RawConnection {
 
     /// The next answer, whose body has a length or goes on to the connection's end.
     func answer() async throws -> Answer {
-        let (status, headers) = try await head()
+        let (status, headers) = try await readHead()
+        let answer = try await body(status, headers)
+        hold(status, headers, answer.bytes)
+        return answer
+    }
+
+    private func body(_ status: Int, _ headers: HTTPHeaders) async throws -> Answer {
         if let length = headers.first(name: "content-length").flatMap({ Int($0) }) {
             return Answer(status: status, headers: headers, bytes: try await take(length))
         }

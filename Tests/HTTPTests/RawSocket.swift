@@ -2,6 +2,7 @@ import Cryptography
 import HsafaClient
 import JSON
 import NIOHTTP1
+import TestContract
 import TestSupport
 import Testing
 
@@ -60,7 +61,11 @@ final class RawSocket {
         try await connection.send(bytes)
     }
 
-    func send(_ json: String) async throws { try await send(opcode: 1, Array(json.utf8)) }
+    /// - Parameter breaking: why the message does not fit the description, where that is what the test is about.
+    func send(_ json: String, breaking reason: StaticString? = nil) async throws {
+        if let reason { HeldToContract.leftOut(reason) } else { HeldToContract.frame(Array(json.utf8), .fromDevice) }
+        try await send(opcode: 1, Array(json.utf8))
+    }
 
     // MARK: In
 
@@ -74,9 +79,12 @@ final class RawSocket {
         switch head[0] & 0x0F {
         case 0x8:
             try? await send(opcode: 8, Array(payload.prefix(2)))
+            HeldToContract.close(UInt16(payload[0]) << 8 | UInt16(payload[1]))
             return .close(UInt16(payload[0]) << 8 | UInt16(payload[1]), String(decoding: payload.dropFirst(2), as: UTF8.self))
         case 0xA: return .pong(payload)
-        default: return .text(payload)
+        default:
+            HeldToContract.frame(payload, .fromGateway)
+            return .text(payload)
         }
     }
 

@@ -34,7 +34,7 @@ struct TLSTests {
         var configuration = HTTPClient.Configuration(tlsConfiguration: try certificate.trust(), redirectConfiguration: .disallow)
         configuration.httpVersion = .http1Only
         let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-        let client = HsafaClient(baseURL: "https://localhost:\(gateway.port)", apiKey: key, httpClient: http)
+        let client = try HsafaClient(baseURL: "https://localhost:\(gateway.port)", apiKey: key, httpClient: http).heldToContract()
         do {
             let result = try await body(client)
             await client.shutdown()

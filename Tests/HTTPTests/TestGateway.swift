@@ -9,6 +9,7 @@ import Postgres
 import Redis
 import Runtime
 import TestSupport
+import Testing
 
 @testable import GatewayHTTP
 
@@ -75,7 +76,14 @@ struct TestGateway: Sendable {
 
     var baseURL: String { "http://127.0.0.1:\(port)" }
 
-    func client(key: String?) -> HsafaClient { HsafaClient(baseURL: baseURL, apiKey: key, httpClient: Self.http) }
+    /// What comes to it is held to the description.
+    func client(key: String?) -> HsafaClient {
+        let client = HsafaClient(baseURL: baseURL, apiKey: key, httpClient: Self.http)
+        do { return try client.heldToContract() } catch {
+            Issue.record("openapi.yaml cannot be read: \(error)")
+            return client
+        }
+    }
 
     /// The sum of a metric's series.
     func metric(_ name: String) -> Int {

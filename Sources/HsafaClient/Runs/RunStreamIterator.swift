@@ -46,7 +46,7 @@ extension RunStream {
             let request = stream.client.makeRequest("GET", path, headers: headers, body: nil)
             do {
                 let response = try await stream.client.httpClient.execute(request, timeout: .seconds(20))
-                try await open(response)
+                try await open(response, path)
             } catch {
                 try Task.checkCancellation()
                 let failure = HsafaClient.translate(error, baseURL: stream.client.baseURL)
@@ -55,8 +55,17 @@ extension RunStream {
             }
         }
 
-        private mutating func open(_ response: HTTPClientResponse) async throws {
+        private func tell(_ response: HTTPClientResponse, _ path: String, _ body: [UInt8]?) {
+            stream.client.onTraffic?(
+                .answer(
+                    HsafaClient.Exchange(
+                        method: "GET", path: path, requestBody: nil, status: Int(response.status.code), headers: response.headers,
+                        body: body)))
+        }
+
+        private mutating func open(_ response: HTTPClientResponse, _ path: String) async throws {
             let requestId = response.headers.first(name: "X-Request-Id")
+            if response.status.code == 200 || response.status.code == 204 { tell(response, path, nil) }
             switch response.status.code {
             case 204:
                 hasEnded = true
@@ -70,10 +79,11 @@ extension RunStream {
                 connectedAt = .now
                 stream.onNotice(.connected(after: lastSeq))
             default:
-                let bytes = try await response.body.collect(upTo: 1 << 20)
+                let bytes = Array(try await response.body.collect(upTo: 1 << 20).readableBytesView)
+                tell(response, path, bytes)
                 throw HsafaClientError(
                     status: Int(response.status.code), requestId: requestId, retryAfter: response.headers.first(name: "Retry-After"),
-                    body: Array(bytes.readableBytesView))
+                    body: bytes)
             }
         }
 
@@ -119,6 +129,7 @@ extension RunStream {
 
         /// Nil for what is no run event. Throws when the server breaks the promise "each seq once, in order".
         private mutating func accept(_ received: ServerSentEvent) throws(HsafaClientError) -> RunEvent? {
+            stream.client.onTraffic?(.event(name: received.event, data: received.data))
             let root: JSONNode
             do { root = try JSONDocument(parsing: received.data).root } catch {
                 guard received.event == "hsafa" || received.event == "gap" else { return nil }

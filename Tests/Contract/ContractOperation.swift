@@ -1,0 +1,40 @@
+/// One operation of the description, references followed.
+public struct ContractOperation: Sendable {
+    /// In capitals.
+    public let method: String
+    /// With `{parameters}`.
+    public let path: String
+    public let operationID: String
+    /// `admin`, or nil for what is public.
+    public let scope: String?
+    public let auditActions: [String]
+    public let parameters: [SpecValue]
+    public let requestBody: SpecValue?
+    let responses: [Int: ContractResponse]
+
+    public var statuses: [Int] { responses.keys.sorted() }
+    public var bodySchema: SpecValue? { requestBody?["content"]?["application/json"]?["schema"] }
+
+    public func parameter(_ name: String, in place: String) -> SpecValue? {
+        parameters.first { $0["name"]?.string == name && $0["in"]?.string == place }
+    }
+
+    public func hasHeader(_ name: String, at status: Int) -> Bool { responses[status]?.headers.contains { $0.name == name } ?? false }
+    public func codes(at status: Int) -> Set<String> { responses[status]?.codes ?? [] }
+
+    func matches(_ parts: [Substring]) -> Bool {
+        let template = path.split(separator: "/", omittingEmptySubsequences: false)
+        return template.count == parts.count && zip(template, parts).allSatisfy { $0.hasPrefix("{") ? !$1.isEmpty : $0 == $1 }
+    }
+
+    var literalParts: Int { path.split(separator: "/").count { !$0.hasPrefix("{") } }
+}
+
+/// One response of an operation.
+struct ContractResponse: Sendable {
+    let headers: [(name: String, isRequired: Bool, schema: SpecValue)]
+    /// By media type.
+    let content: [SpecValue.Member]
+    /// Of a failure: what `code` may be.
+    let codes: Set<String>
+}

@@ -1,0 +1,8 @@
+import HsafaClient
+import TestContract
+import Testing
+
+extension HsafaClient {
+    /// What comes to it is held to `openapi.yaml`; what that does not describe fails the test that saw it.
+    func heldToContract() throws -> HsafaClient { held(to: try Contract.shared) { Issue.record(Comment(rawValue: $0)) } }
+}
