@@ -21,7 +21,8 @@ document.getElementById("theme").addEventListener("click", () => {
 const ShowScope = () => ({
   wrapComponents: {
     OperationSummaryPath: (Original, system) => (props) => {
-      const scope = props.operationProps?.getIn(["op", "x-required-scope"]);
+      const { operationProps: at } = props;
+      const scope = system.specSelectors.specJson().getIn(["paths", at.get("path"), at.get("method"), "x-required-scope"]);
       const original = system.React.createElement(Original, props);
       if (!scope) return original;
       const badge = system.React.createElement("span", { className: "scope", title: "The scope that the key needs" }, scope);

@@ -2,6 +2,7 @@ import Domain
 import Foundation
 import HTTPTypes
 import HsafaClient
+import NIOHTTP1
 import Hummingbird
 import Runtime
 import TestSupport
@@ -22,7 +23,7 @@ struct DeprecationTests {
 
         func handle(_ request: Request, _ context: OpenContext) async throws -> Response {
             guard request.uri.query == nil else { throw GatewayError.invalidQuery("x", "must be absent") }
-            return Answer.object { $0.field("status", string: "ok") }
+            return GatewayHTTP.Answer.object { $0.field("status", string: "ok") }
         }
     }
 

@@ -2,6 +2,8 @@ import Cryptography
 import Domain
 import Foundation
 import HsafaClient
+import NIOHTTP1
+import Runtime
 import TestSupport
 import Testing
 
