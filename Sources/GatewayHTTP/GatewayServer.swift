@@ -34,7 +34,7 @@ public struct GatewayServer: Service {
     public func run() async throws {
         let configuration = gateway.configuration
         let application = Application(
-            responder: Self.router(gateway, cors).buildResponder(),
+            responder: StreamResponder(router: Self.router(gateway, cors).buildResponder()),
             server: HTTPServerBuilder { [hub = gateway.deviceHub, edge] responder in
                 GatewayChannel(responder: responder, hub: hub, edge: edge)
             },
