@@ -63,7 +63,7 @@ final class GatewayProcess {
     func start() async throws {
         process = try launch()
         let client = HsafaClient(baseURL: url, apiKey: nil, httpClient: HsafaClient.makeHTTPClient())
-        let isReady = await eventually(within: 30) { (try? await client.raw("GET", "/health/ready").status) == 200 }
+        let isReady = await eventually { (try? await client.raw("GET", "/health/ready").status) == 200 }
         await client.shutdown()
         guard isReady else { throw TestEnvironment.Missing(description: "the gateway did not become ready; its log is \(logFile)") }
     }

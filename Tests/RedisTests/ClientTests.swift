@@ -5,7 +5,7 @@ import Testing
 
 @testable import Redis
 
-@Suite("RedisClient: commands", .timeLimit(.minutes(1)))
+@Suite("RedisClient: commands", .timeLimit(.minutes(5)))
 struct ClientTests {
     @Test("values of all kinds come back as they were sent, binary included")
     func values() async throws {

@@ -46,7 +46,7 @@ public final class ThrowawayRedis: Sendable {
         try process.run()
         stopAtExit(process.processIdentifier)
         self.process.withLock { $0 = process }
-        for _ in 0..<500 {
+        for _ in 0..<12_000 {
             if let channel = try? await connect() {
                 try await channel.close()
                 return

@@ -131,7 +131,7 @@ struct DeviceAnswerTests {
                 }
                 var applied = 0
                 while !open.isEmpty {
-                    let request = try await socket.next("tool.call.request", within: 20)
+                    let request = try await socket.next("tool.call.request")
                     let callID = try #require(request["callId"]?.string)
                     guard open.remove(callID) != nil else { continue }
                     socket.answer(try #require(CallID(callID)))
