@@ -81,8 +81,18 @@ import Testing
         #expect(try hsafa(admin, "admin", "tenants", "list", "--status", "suspended").text.contains("globex"))
         #expect(try hsafa(admin, "admin", "tenants", "resume", tenant).status == 0)
         #expect(try hsafa(theirs.line, "list", "agents").status == 0)
+        #expect(try hsafa(admin, "admin", "tenants", "limits", tenant).text == "globex has the limits of the gateway's configuration.\n")
+        let limited = try hsafa(admin, "admin", "tenants", "limits", tenant, "--set", "streams=7", "--set", "agents=1")
+        #expect(limited.status == 0 && limited.text == "streams: 7\nagents: 1\n", "\(limited.text) \(limited.error)")
+        let back = try hsafa(admin, "admin", "tenants", "limits", tenant, "--default", "agents", "--json")
+        #expect(try back.json()["limits"]?.rawJSON.string == #"{"streams":7}"#)
+        for wrong in ["streams", "streams=0", "stream=5", "streams=5.5"] {
+            #expect(try hsafa(admin, "admin", "tenants", "limits", tenant, "--set", wrong).status == 64)
+        }
+        #expect(try hsafa(admin, "admin", "tenants", "limits", tenant, "--set", "streams=5", "--default", "streams").status == 64)
+        #expect(try hsafa(first, "admin", "tenants", "limits", tenant, "--set", "streams=5").status == 3, "a tenant's key sets no limits")
         let log = try hsafa(admin, "admin", "audit", "--tenant", tenant)
-        for action in ["tenant.create", "key.create", "tenant.suspend", "tenant.resume"] {
+        for action in ["tenant.create", "key.create", "tenant.suspend", "tenant.resume", "tenant.update"] {
             #expect(log.text.contains(action), "\(log.text)")
         }
 

@@ -2,6 +2,7 @@ import Domain
 import HsafaClient
 import NIOCore
 import NIOHTTP1
+import Synchronization
 import TestSupport
 import Testing
 
@@ -86,6 +87,60 @@ struct BoundsTests {
                 #expect(try await socket.closing() == 1009)
             }
         }
+    }
+
+    @Test func `the depth of a frame`() async throws {
+        let tenant = try await TestTenant.make()
+        try await tenant.device().connected(tenant.gateway) { socket async throws in
+            // The frame itself is the first level.
+            func result(_ depth: Int) -> String {
+                let (open, close) = (String(repeating: "[", count: depth - 1), String(repeating: "]", count: depth - 1))
+                return #"{"type":"tool.result","callId":"\#(unknownID())","result":\#(open)\#(close)}"#
+            }
+            try await socket.send(result(Limits.maxJSONDepth))
+            #expect(try await socket.next("error")["code"]?.string == "not_your_call")
+            try await socket.send(result(Limits.maxJSONDepth + 1))
+            #expect(try await socket.next("error")["code"]?.string == "malformed_frame")
+        }
+    }
+
+    // MARK: Connections
+
+    @Test func `the number of connections: one more waits until another ends`() async throws {
+        var listener = ListenerConfiguration()
+        listener.maxConnections = 3
+        let gateway = try await TestGateway.running(in: try await .fresh(), listener: listener)
+        let served = Served()
+        let late = try await RawConnection.open(gateway) { one in
+            #expect(try await Self.isUp(one))
+            return try await RawConnection.open(gateway) { two in
+                #expect(try await Self.isUp(two))
+                return try await RawConnection.open(gateway) { three in
+                    #expect(try await Self.isUp(three))
+                    let late = Task {
+                        try await RawConnection.open(gateway) { four in
+                            let isUp = try await Self.isUp(four)
+                            served.isFourth.store(true, ordering: .releasing)
+                            return isUp
+                        }
+                    }
+                    // Those that are in go on meanwhile.
+                    for _ in 0..<20 { for connection in [one, two, three] { #expect(try await Self.isUp(connection)) } }
+                    #expect(!served.isFourth.load(ordering: .acquiring), "nobody has left yet")
+                    return late
+                }
+            }
+        }
+        #expect(try await late.value)
+    }
+
+    private final class Served: Sendable {
+        let isFourth = Atomic(false)
+    }
+
+    private static func isUp(_ connection: RawConnection) async throws -> Bool {
+        try await connection.send("GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        return try await connection.answer().status == 200
     }
 
     // MARK: Time

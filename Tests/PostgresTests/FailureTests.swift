@@ -151,12 +151,8 @@ extension PostgresTests {
                         $0.shutDownGraceMilliseconds = 120_000
                     }) { client async throws in
                         _ = try await client.query("SELECT 1")
-                        let running = (0..<2).map { _ in
-                            Task {
-                                try await client.value(
-                                    "SELECT 7::int8 FROM pg_advisory_xact_lock_shared(\(key))", as: Int.self, lane: .alone)
-                            }
-                        }
+                        let waiting: SQL = "SELECT 7::int8 FROM pg_advisory_xact_lock_shared(\(key))"
+                        let running = (0..<2).map { _ in Task { try await client.value(waiting, as: Int.self, lane: .alone) } }
                         try await eventually("both are sent") { client.statistics().segments == 3 }
                         let queued = Task { try await client.query("SELECT 1") }
                         try await eventually("one waits") { client.statistics().queued == 1 }

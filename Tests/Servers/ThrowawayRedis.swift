@@ -97,11 +97,4 @@ public final class ThrowawayRedis: Sendable {
         kill()
         try? FileManager.default.removeItem(atPath: folder)
     }
-
-    public static func freePort() async throws -> Int {
-        let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(host: "127.0.0.1", port: 0).get()
-        let port = channel.localAddress?.port ?? 0
-        try await channel.close()
-        return port
-    }
 }
