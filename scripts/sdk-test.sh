@@ -24,7 +24,7 @@ SDK=$ROOT/build/sdk
 SCRATCH=$(mktemp -d)
 
 say "TypeScript: tsc --strict"
-run_child tsc --strict --noUnusedLocals --target es2020 --module es2020 --moduleResolution node --lib es2020,dom --outDir "$SCRATCH/typescript" \
+run_child tsc --strict --target es2022 --module es2022 --moduleResolution node --lib es2022,dom --outDir "$SCRATCH/typescript" \
     "$SDK/typescript/src/index.ts" Tests/Clients/drive.ts
 say "Python: a fresh environment"
 run_child python3 -m venv "$SCRATCH/python"
