@@ -26,7 +26,7 @@ sdk: ## Clients in Python, TypeScript and Swift from openapi.yaml, into build/sd
 sdk-test: ## Those clients, and the programs of docs/CLIENTS.md, used (part of `make test`)
 	@scripts/sdk-test.sh
 
-check: ## Format, layers, warnings as errors, shell scripts
+check: ## Format, layers, warnings as errors, the description, shell scripts
 	@scripts/check.sh
 
 bench: ## Load tests in release mode

@@ -126,7 +126,7 @@ let package = Package(
         tests(
             "RuntimeTests",
             [
-                "TestSupport", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography",
+                "TestContract", "TestSupport", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography",
                 "ModelProviders", lifecycle, logging, nioCore, nioPosix,
             ]),
         tests(

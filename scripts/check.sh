@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make check`: everything about the sources that needs no server.
+# `make check`: everything about the sources and the description that needs no server.
 #
 # Warnings are errors by `.treatAllWarnings(as: .error)` in Package.swift: it holds for our targets alone, in every
 # build, so no warning can hide in a build that was done before and prints nothing.
@@ -20,6 +20,14 @@ run_child swift format lint --strict --parallel --recursive Package.swift "${fol
 say "Build, warnings as errors; each target imports only what it declares"
 grep -q 'treatAllWarnings(as: \.error)' Package.swift || die "Package.swift no longer makes warnings errors: treatAllWarnings(as: .error)"
 swift_build --build-tests --explicit-target-dependency-import-check error
+
+say "The description is OpenAPI 3.1"
+install_missing python
+python_environment description Tests/ContractTests/requirements.txt
+# openapi.released.yaml is compared with it, and must be readable as well.
+for file in openapi.yaml docs/openapi.released.yaml; do
+    [[ ! -e $file ]] || run_child "$PYTHON_BIN/openapi-spec-validator" "$file"
+done
 
 if command -v shellcheck >/dev/null; then
     say "Shell scripts"

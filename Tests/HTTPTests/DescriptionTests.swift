@@ -1,4 +1,5 @@
 import Domain
+import HTTPTypes
 import TestContract
 import Testing
 
@@ -18,7 +19,7 @@ struct DescriptionTests {
         #expect(Set(described.keys) == Set(RouteTable.all.map(\.operationID)))
         for route in RouteTable.all {
             guard let operation = described[route.operationID] else { continue }
-            #expect(operation.method == route.method.rawValue && operation.path == route.path, "\(route.operationID)")
+            #expect(operation.method == "\(route.method)" && operation.path == route.path, "\(route.operationID)")
         }
     }
 

@@ -1,3 +1,4 @@
+import HTTPTypes
 import HsafaClient
 import JSON
 import TestContract
@@ -31,7 +32,7 @@ struct StrictnessTests {
     }
 
     private func send(_ ground: Ground, _ route: Route, _ path: String, _ body: [UInt8]?) async throws -> Answer {
-        let answer = try await ground.client(route).raw(route.method.rawValue, path, headers: [("Connection", "keep-alive")], body: body)
+        let answer = try await ground.client(route).raw("\(route.method)", path, headers: [("Connection", "keep-alive")], body: body)
         return Answer(status: answer.status, headers: answer.headers, bytes: answer.body)
     }
 

@@ -85,6 +85,9 @@ struct TestGateway: Sendable {
         }
     }
 
+    /// For routes of a test's own, which nothing describes.
+    func undescribedClient() -> HsafaClient { HsafaClient(baseURL: baseURL, apiKey: nil, httpClient: Self.http) }
+
     /// The sum of a metric's series.
     func metric(_ name: String) -> Int {
         gateway.metrics.render().split(separator: "\n").filter { $0.hasPrefix(name + " ") || $0.hasPrefix(name + "{") }

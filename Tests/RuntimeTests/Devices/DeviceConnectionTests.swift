@@ -158,15 +158,15 @@ struct DeviceConnectionTests {
         let replica = try DeviceReplica(environment)
         let device = try await replica.makeDevice(scope)
         try await replica.connected(device) { (socket: TestSocket) async throws in
-            socket.send(RawJSON("{\"type\":\"device.dance\"}"))
+            socket.send(RawJSON("{\"type\":\"device.dance\"}"), breaking: "the error is what is tested")
             #expect(try await socket.next("error")["code"]?.string == "unknown_type")
             for bad in ["{", "[]", "{\"type\":\"pong\",\"extra\":1}", "{\"type\":\"tool.result\",\"callId\":\"x\"}"] {
-                socket.send(RawJSON(trusted: Array(bad.utf8)))
+                socket.send(RawJSON(trusted: Array(bad.utf8)), breaking: "the error is what is tested")
                 #expect(try await socket.next("error")["code"]?.string == "malformed_frame")
             }
-            for _ in 0..<5 { socket.send(RawJSON("{}")) }
+            for _ in 0..<5 { socket.send(RawJSON("{}"), breaking: "so that there are too many") }
             #expect(socket.closed == nil)
-            socket.send(RawJSON("{}"))
+            socket.send(RawJSON("{}"), breaking: "so that there are too many")
             #expect(try await socket.closing().code == 4400)
         }
     }
@@ -177,7 +177,8 @@ struct DeviceConnectionTests {
         let replica = try DeviceReplica(environment)
         try await replica.socket { (socket: TestSocket) async throws in
             _ = try await socket.next("device.challenge")
-            socket.send(RawJSON.object { $0.field("type", string: String(repeating: "x", count: 65 * 1024)) })
+            socket.send(
+                RawJSON.object { $0.field("type", string: String(repeating: "x", count: 65 * 1024)) }, breaking: "it is over the bound")
             #expect(try await socket.next("error")["code"]?.string == "frame_too_large")
             #expect(try await socket.closing().code == 4400)
         }

@@ -2,6 +2,7 @@ import Cryptography
 import Domain
 import JSON
 import Synchronization
+import TestContract
 import TestSupport
 import Testing
 
@@ -61,7 +62,19 @@ final class TestSocket: DeviceTransport {
 
     // MARK: The device's end
 
-    func send(_ json: RawJSON) { toGateway.yield(json.bytes) }
+    /// - Parameter breaking: why the message does not fit the description, where that is what the test is about.
+    func send(_ json: RawJSON, breaking reason: StaticString? = nil) {
+        if reason == nil { hold(json.bytes, .fromDevice) }
+        toGateway.yield(json.bytes)
+    }
+
+    /// Frames are held to `openapi.yaml`, here as on a real socket.
+    private func hold(_ bytes: [UInt8], _ direction: Contract.Direction) {
+        do {
+            for violation in try Contract.shared.check(frame: bytes, direction) { Issue.record("openapi.yaml: \(violation)") }
+        } catch { Issue.record("openapi.yaml cannot be asked: \(error)") }
+    }
+
     func hangUp() { toGateway.finish() }
 
     var closed: Close? { state.withLock { $0.close } }
@@ -75,6 +88,7 @@ final class TestSocket: DeviceTransport {
         }
         if found == nil { found = take(type) }
         guard isFound, let found else { throw Silence() }
+        hold(Array(found.raw), .fromGateway)
         return found
     }
 
