@@ -139,7 +139,8 @@ let package = Package(
         tests(
             "EndToEndTests",
             [
-                "TestContract", "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Cryptography", logging, nioCore,
+                "TestContract", "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Redis", "Cryptography",
+                logging, nioCore,
                 nioPosix, nioHTTP1,
             ]),
         tests("TidyTests", [yams]),

@@ -51,7 +51,7 @@ struct DeprecationTests {
 
     @Test func `good and bad answers of a deprecated operation carry them, and no other's`() async throws {
         let gateway = try await TestGateway.running(in: try await .fresh(), routes: [Self.old, Self.current])
-        let client = gateway.client(key: nil)
+        let client = gateway.undescribedClient()
         for (method, path, status) in [("GET", "/old/a", 200), ("HEAD", "/old/a", 200), ("GET", "/old/a?x=1", 400)] {
             let answer = try await client.send(method, path)
             #expect(answer.status == status)

@@ -28,7 +28,7 @@ struct EventStream {
         var request = HTTPClientRequest(url: client.baseURL + "/api/runs/\(run)/stream\(query)")
         if let key = client.apiKey { request.headers.add(name: "Authorization", value: "Bearer \(key)") }
         if let lastEventID { request.headers.add(name: "Last-Event-ID", value: lastEventID) }
-        let response = try await client.httpClient.execute(request, timeout: .seconds(60))
+        let response = try await client.httpClient.execute(request, timeout: .seconds(240))
         HeldToContract.answer(
             "GET", "/api/runs/\(run)/stream\(query)", status: Int(response.status.code), response.headers, nil)
         return EventStream(
