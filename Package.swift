@@ -132,14 +132,16 @@ let package = Package(
         tests(
             "HTTPTests",
             [
-                "TestContract", "TestServers", "TestSupport", "GatewayHTTP", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2",
+                "TestContract", "TestServers", "TestSupport", "GatewayHTTP", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis",
+                "Argon2",
                 "Cryptography",
                 "HsafaClient", lifecycle, logging, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, httpClient, hummingbird, httpTypes,
             ]),
         tests(
             "EndToEndTests",
             [
-                "TestContract", "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Redis", "Cryptography",
+                "TestContract", "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Redis",
+                "Cryptography",
                 logging, nioCore,
                 nioPosix, nioHTTP1,
             ]),

@@ -128,7 +128,7 @@ def device(program):
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    name = program.replace(".", "-")
+    name = program.replace(".", "-") + f"-{os.getpid()}"
     key = Ed25519PrivateKey.generate()
     public = base64.urlsafe_b64encode(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).rstrip(b"=").decode()
     identity = api("POST", "/api/devices", {"publicKey": public, "deviceKey": name, "labels": {"zone": name}})["deviceId"]
@@ -155,7 +155,7 @@ def device(program):
 extract()
 programs = sys.argv[2:]
 if any(not program.startswith("device") for program in programs):
-    run = start("snippets", [{"deltas": {"count": 60, "text": "word "}, "delayMilliseconds": 5}, {"text": "Done."}])
+    run = start(f"snippets-{os.getpid()}", [{"deltas": {"count": 60, "text": "word "}, "delayMilliseconds": 5}, {"text": "Done."}])
     log = events(run)
     for program in programs:
         if not program.startswith("device"):

@@ -93,7 +93,9 @@ struct DocsTests {
             let bytes = try [UInt8](Data(contentsOf: URL(filePath: path)))
             #expect(readme.contains("| `swagger-ui/\(name)` | `\(Hex.encode(SHA256.hash(bytes)))` |"), "\(name)")
         }
-        #expect(try String(contentsOfFile: TestEnvironment.repository + "/viewer/swagger-ui/LICENSE", encoding: .utf8).contains("Apache License"))
+        #expect(
+            try String(contentsOfFile: TestEnvironment.repository + "/viewer/swagger-ui/LICENSE", encoding: .utf8).contains(
+                "Apache License"))
     }
 
     @Test func `a gateway without the page says so`() async throws {
