@@ -125,13 +125,13 @@ struct ExampleTests {
         return places.filter { $0.value.count > 1 }.map { ($0.key, $0.value) }
     }
 
-    /// A type, with a format perhaps, or a reference that may be null, are no copies of each other.
+    /// A type with a format, numbers between the same bounds, or a reference that may be null, are no copies of each other.
     private static func isWorthAComponent(_ schema: SpecValue) -> Bool {
         if schema["$ref"] != nil { return false }
         if case .array(let choices)? = schema["oneOf"] {
             return choices.count > 2 || choices.contains { $0["$ref"] == nil && $0["type"]?.string != "null" }
         }
-        let bounds = ["minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"].count { schema[$0] != nil }
+        let bounds = ["minLength", "maxLength", "minItems", "maxItems"].count { schema[$0] != nil }
         return schema["enum"] != nil || schema["pattern"] != nil || schema["properties"] != nil || schema["allOf"] != nil || bounds > 1
     }
 }

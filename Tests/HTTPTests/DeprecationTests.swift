@@ -4,6 +4,7 @@ import HTTPTypes
 import HsafaClient
 import NIOHTTP1
 import Hummingbird
+import JSON
 import Runtime
 import TestSupport
 import Testing
