@@ -132,7 +132,8 @@ let package = Package(
         tests(
             "HTTPTests",
             [
-                "TestContract", "TestServers", "TestSupport", "GatewayHTTP", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2",
+                "TestContract", "TestServers", "TestSupport", "GatewayHTTP", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis",
+                "Argon2",
                 "Cryptography",
                 "HsafaClient", lifecycle, logging, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, httpClient, hummingbird, httpTypes,
             ]),
@@ -140,8 +141,7 @@ let package = Package(
             "EndToEndTests",
             [
                 "TestContract", "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Redis",
-                "Cryptography", logging, nioCore,
-                nioPosix, nioHTTP1,
+                "Cryptography", logging, nioCore, nioPosix, nioHTTP1,
             ]),
         tests("TidyTests", [yams]),
     ]

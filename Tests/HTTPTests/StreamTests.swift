@@ -64,6 +64,9 @@ struct StreamTests {
             try await tenant.send("GET", "/api/runs/\(run)/stream", headers: [("Last-Event-ID", cursor)]).expectProblem(
                 400, "invalid_header")
         }
+        // Also where the header wins over it.
+        try await tenant.send("GET", "/api/runs/\(run)/stream?since=x", headers: [("Last-Event-ID", "1-0")]).expectProblem(
+            400, "invalid_query")
         for query in ["since=", "since=1&since=2", "format=odd", "after=1"] {
             try await tenant.send("GET", "/api/runs/\(run)/stream?\(query)").expectProblem(400, "invalid_query")
         }

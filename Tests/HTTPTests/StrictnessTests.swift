@@ -1,3 +1,4 @@
+import HTTPTypes
 import HsafaClient
 import JSON
 import TestContract

@@ -10,12 +10,11 @@ enum StreamOpening {
         let format = query.string("format")
         try query.finish()
         guard format == nil || format == "hsafa" else { throw .invalidQuery("format", "can be hsafa only; leave it out") }
-        if let header = request.headers[lastEventID], !header.isEmpty {
-            guard let cursor = parse(header) else { throw .invalidHeader("Last-Event-ID", "must be the id of an event, such as 42-0") }
-            return cursor
-        }
-        guard let since else { return 0 }
-        guard let cursor = parse(since) else { throw .invalidQuery("since", "must be the id of an event, such as 42-0 or 42") }
+        // Read also where the header wins: what is wrong is said, not passed over.
+        let begin = since.map(parse)
+        if case .some(nil) = begin { throw .invalidQuery("since", "must be the id of an event, such as 42-0 or 42") }
+        guard let header = request.headers[lastEventID], !header.isEmpty else { return begin.flatMap { $0 } ?? 0 }
+        guard let cursor = parse(header) else { throw .invalidHeader("Last-Event-ID", "must be the id of an event, such as 42-0") }
         return cursor
     }
 
