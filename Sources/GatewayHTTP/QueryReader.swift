@@ -15,7 +15,7 @@ struct QueryReader {
         for part in query.utf8.split(separator: UInt8(ascii: "&")) {
             let nameEnd = part.firstIndex(of: UInt8(ascii: "=")) ?? part.endIndex
             guard let name = Self.decode(part[..<nameEnd]), let value = Self.decode(part[nameEnd...].dropFirst()) else {
-                throw .invalidQuery("names and values", "must be percent-encoded UTF-8")
+                throw .invalidQuery("names and values", "must be percent-encoded UTF-8 without U+0000")
             }
             guard !pairs.contains(where: { $0.name == name }) else { throw .invalidQuery(Self.shown(name), "must be given once") }
             pairs.append((name, value))
@@ -79,7 +79,7 @@ struct QueryReader {
     /// The name is the caller's: it is cut before it is repeated.
     private static func shown(_ name: String) -> String { String(name.unicodeScalars.prefix(64)) }
 
-    /// RFC 3986 §2.1; `+` is a plus sign.
+    /// RFC 3986 §2.1; `+` is a plus sign. nil for what is no text.
     private static func decode(_ text: Substring.UTF8View) -> String? {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count)
@@ -92,7 +92,8 @@ struct QueryReader {
             guard let high = iterator.next().flatMap(digit), let low = iterator.next().flatMap(digit) else { return nil }
             bytes.append(high << 4 | low)
         }
-        return String(validating: bytes, as: UTF8.self)
+        // No text of the database can hold U+0000.
+        return bytes.contains(0) ? nil : String(validating: bytes, as: UTF8.self)
     }
 
     private static func digit(_ byte: UInt8) -> UInt8? {

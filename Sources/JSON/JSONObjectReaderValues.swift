@@ -62,8 +62,12 @@ extension JSONObjectReader {
     private func string(_ value: JSONNode, _ key: String, _ maxBytes: Int) throws(JSONViolation) -> String {
         guard let string = value.string else { throw violation(key, "must be a string") }
         guard string.utf8.count <= maxBytes else { throw violation(key, "must be at most \(maxBytes) bytes of UTF-8") }
+        guard !string.utf8.contains(0) else { throw violation(key, Self.noNUL) }
         return string
     }
+
+    /// What ends a C string, and what databases refuse in text, is in no text that is read here.
+    private static let noNUL = "must hold no \\u0000"
 
     private func int(_ value: JSONNode, _ key: String, _ range: ClosedRange<Int>) throws(JSONViolation) -> Int {
         if let int = value.int, range.contains(int) { return int }
@@ -100,6 +104,9 @@ extension JSONObjectReader {
             guard string.utf8.count <= maxBytes else {
                 throw JSONViolation(
                     pointer: "\(pointer(to: key))/\(strings.count)", message: "must be at most \(maxBytes) bytes of UTF-8")
+            }
+            guard !string.utf8.contains(0) else {
+                throw JSONViolation(pointer: "\(pointer(to: key))/\(strings.count)", message: Self.noNUL)
             }
             strings.append(string)
         }

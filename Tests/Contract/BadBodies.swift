@@ -80,7 +80,7 @@ public struct BadBodies {
 
     private mutating func addOutOfRange(_ schema: SpecValue, _ pointer: String, _ whole: (SpecValue) -> SpecValue) throws {
         if let minimum = schema["minimum"]?.int { try add("is below its minimum", pointer, whole(.number(String(minimum - 1)))) }
-        if let maximum = schema["maximum"]?.int {
+        if let maximum = schema["maximum"]?.int, maximum < .max {
             try add("is above its maximum", pointer, whole(.number(String(maximum + 1))))
             try add("is far above its maximum", pointer, whole(.number("1" + String(repeating: "0", count: 400))), isCertain: true)
             try add("is written as a fraction", pointer, whole(.number("\(maximum).5")))
@@ -130,7 +130,7 @@ public struct BadBodies {
             ("a raw NUL", bytes("{\"a\":\"\u{0}\"}")), ("a number with a leading zero", bytes(#"{"a":007}"#)),
             ("deep lists", bytes(#"{"a":"# + String(repeating: "[", count: 100) + String(repeating: "]", count: 100) + "}")),
             ("deep objects", bytes(String(repeating: #"{"a":"#, count: 100) + "1" + String(repeating: "}", count: 100))),
-            ("bottomless lists", bytes(String(repeating: "[", count: 500_000))),
+            ("bottomless lists", bytes(String(repeating: "[", count: 20_000))),
         ]
         if let first = base.members.first {
             let member = "\(SpecValue.string(first.key).json):\(first.value.json)"

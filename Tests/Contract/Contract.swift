@@ -36,10 +36,28 @@ public final class Contract: Sendable {
     public let document: ContractDocument
     let schemas: ContractSchemas
     let tally = ContractTally()
+    /// Of a stream's events by name, and of a socket's frames by direction.
+    private let unions: [String: Union]
+
+    /// One of several schemas, which the value's `type` names.
+    private struct Union: Sendable {
+        let whole: SpecValue
+        /// nil: there is one schema only.
+        let branches: [String: SpecValue]?
+    }
 
     public init(_ document: ContractDocument) {
         self.document = document
         schemas = ContractSchemas(root: document.root)
+        let stream = document.operations.first { $0.operationID == "streamRun" }?.responses[200]?.content.first?.value["x-sse-events"]
+        let socket = document.resolve("#/paths/~1devices~1connect/get/responses/101/x-websocket-frames")
+        var unions: [String: Union] = [:]
+        for member in (stream?.members ?? []) + (socket?.members ?? []) {
+            let union = try? SpecReader(root: document.root).followed(member.value)
+            let branches = union?["discriminator"]?["mapping"]?.members.map { ($0.key, SpecValue.object([.init("$ref", $0.value)])) }
+            unions[member.key] = Union(whole: member.value, branches: branches.map { Dictionary($0) { first, _ in first } })
+        }
+        self.unions = unions
     }
 
     /// What does not fit a schema of the description, as it is written there.
@@ -55,9 +73,8 @@ public final class Contract: Sendable {
     /// One event of a stream.
     public func check(event name: String, data: [UInt8]) throws -> [String] {
         _ = ContractTally.telling
-        let media = document.operations.first { $0.operationID == "streamRun" }?.responses[200]?.content.first?.value
-        guard let schema = media?["x-sse-events"]?[name] else { return ["event \(name) of the stream is not described"] }
-        let (found, type) = try check(data, union: schema)
+        guard let union = unions[name] else { return ["event \(name) of the stream is not described"] }
+        let (found, type) = try check(data, union)
         tally.count {
             $0.events += 1
             $0.eventTypes.insert(type ?? name)
@@ -72,11 +89,8 @@ public final class Contract: Sendable {
     /// One message of a device's socket.
     public func check(frame: [UInt8], _ direction: Direction) throws -> [String] {
         _ = ContractTally.telling
-        guard
-            let schema = document.root["paths"]?["/devices/connect"]?["get"]?["responses"]?["101"]?["x-websocket-frames"]?[
-                direction.rawValue]
-        else { return ["frames \(direction) are not described"] }
-        let (found, type) = try check(frame, union: schema)
+        guard let union = unions[direction.rawValue] else { return ["frames \(direction) are not described"] }
+        let (found, type) = try check(frame, union)
         tally.count {
             $0.frames += 1
             $0.frameTypes.insert("\(direction) \(type ?? "unknown")")
@@ -90,15 +104,14 @@ public final class Contract: Sendable {
     }
 
     /// By the discriminator, so that what is wrong is told of the one schema that was meant.
-    private func check(_ bytes: [UInt8], union schema: SpecValue) throws -> (violations: [String], type: String?) {
+    private func check(_ bytes: [UInt8], _ union: Union) throws -> (violations: [String], type: String?) {
         let root: JSONNode
         do { root = try JSONDocument(parsing: bytes, limits: JSONLimits(maxDepth: 200, maxBytes: 64 << 20)).root } catch {
             return (["is no JSON: \(error)"], nil)
         }
-        let union = try SpecReader(root: document.root).followed(schema)
-        guard let mapping = union["discriminator"]?["mapping"] else { return (try schemas.violations(of: root, schema, .closed), nil) }
+        guard let branches = union.branches else { return (try schemas.violations(of: root, union.whole, .closed), nil) }
         guard let type = root["type"]?.string else { return (["has no type"], nil) }
-        guard let reference = mapping[type] else { return (["the type \(type) is not described"], type) }
-        return (try schemas.violations(of: root, .object([.init("$ref", reference)]), .closed), type)
+        guard let branch = branches[type] else { return (["the type \(type) is not described"], type) }
+        return (try schemas.violations(of: root, branch, .closed), type)
     }
 }

@@ -32,9 +32,13 @@ public struct ContractDocument: Sendable {
     /// Follows `#/…` (RFC 6901); nil where it leads nowhere.
     public func resolve(_ reference: String) -> SpecValue? { SpecReader(root: root).resolve(reference) }
 
-    /// The operation of a method and a path; what is written out wins over what is a parameter. HEAD is its GET.
+    /// The operation of a method and a path; what is written out wins over what is a parameter. HEAD is its GET. A path that is no
+    /// percent-encoded text (RFC 3986 §2.1, in UTF-8) is no operation's.
     public func operation(_ method: String, _ target: String) -> ContractOperation? {
-        let path = target.prefix { $0 != "?" }.split(separator: "/", omittingEmptySubsequences: false)
+        let text = target.prefix { $0 != "?" }
+        guard !text.contains("%") || Contract.bytes(percentDecoding: text).map({ String(validating: $0, as: UTF8.self) != nil }) ?? false
+        else { return nil }
+        let path = text.split(separator: "/", omittingEmptySubsequences: false)
         let method = method == "HEAD" ? "GET" : method
         return operations.filter { $0.method == method && $0.matches(path) }.max { $0.literalParts < $1.literalParts }
     }

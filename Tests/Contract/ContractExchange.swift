@@ -138,18 +138,22 @@ extension Contract {
         return found
     }
 
-    private static func decoded(_ text: Substring) -> String {
+    private static func decoded(_ text: Substring) -> String { String(decoding: bytes(percentDecoding: text) ?? [], as: UTF8.self) }
+
+    /// nil where a percent sign stands before something else than two digits.
+    static func bytes(percentDecoding text: Substring) -> [UInt8]? {
         var bytes: [UInt8] = []
         var rest = Array(text.utf8)[...]
         while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%"), let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else {
+            guard byte == UInt8(ascii: "%") else {
                 bytes.append(byte)
                 continue
             }
+            guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else { return nil }
             bytes.append(value)
             rest = rest.dropFirst(2)
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return bytes
     }
 
     /// A header's or a parameter's value: a number or a list where the schema asks for one, text otherwise.

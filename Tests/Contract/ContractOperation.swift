@@ -11,6 +11,23 @@ public struct ContractOperation: Sendable {
     public let parameters: [SpecValue]
     public let requestBody: SpecValue?
     let responses: [Int: ContractResponse]
+    private let template: [Substring]
+
+    init(
+        method: String, path: String, operationID: String, scope: String?, auditActions: [String], parameters: [SpecValue],
+        requestBody: SpecValue?, responses: [Int: ContractResponse]
+    ) {
+        self.method = method
+        self.path = path
+        self.operationID = operationID
+        self.scope = scope
+        self.auditActions = auditActions
+        self.parameters = parameters
+        self.requestBody = requestBody
+        self.responses = responses
+        template = path.split(separator: "/", omittingEmptySubsequences: false)
+        literalParts = template.count { !$0.hasPrefix("{") }
+    }
 
     public var statuses: [Int] { responses.keys.sorted() }
     public var bodySchema: SpecValue? { requestBody?["content"]?["application/json"]?["schema"] }
@@ -23,11 +40,10 @@ public struct ContractOperation: Sendable {
     public func codes(at status: Int) -> Set<String> { responses[status]?.codes ?? [] }
 
     func matches(_ parts: [Substring]) -> Bool {
-        let template = path.split(separator: "/", omittingEmptySubsequences: false)
-        return template.count == parts.count && zip(template, parts).allSatisfy { $0.hasPrefix("{") ? !$1.isEmpty : $0 == $1 }
+        template.count == parts.count && zip(template, parts).allSatisfy { $0.hasPrefix("{") ? !$1.isEmpty : $0 == $1 }
     }
 
-    var literalParts: Int { path.split(separator: "/").count { !$0.hasPrefix("{") } }
+    let literalParts: Int
 }
 
 /// One response of an operation.

@@ -9,6 +9,10 @@ final class RawConnection {
     private var inbound: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
     private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
     private var received = ByteBuffer()
+    /// What was sent since the last blank line.
+    private var unsent: [UInt8] = []
+    /// From the upgrade on there are no requests.
+    private var isSocket = false
     /// Requests that were sent whole and not answered yet, oldest first.
     private var asked: [(method: String, target: String)] = []
     private(set) var isEnded = false
@@ -55,14 +59,20 @@ final class RawConnection {
         try await outbound.write(ByteBuffer(bytes: bytes))
     }
 
-    /// A request's line begins what is sent, or follows a blank line.
+    /// A head may come in pieces; what stands before its line is the body of the request before.
     private func note(_ bytes: [UInt8]) {
-        for part in String(decoding: bytes.prefix(1 << 20), as: UTF8.self).split(separator: "\r\n\r\n") {
-            let words = part.prefix { $0 != "\r\n" }.split(separator: " ", omittingEmptySubsequences: false)
-            guard words.count == 3, words[2] == "HTTP/1.1", words[0].allSatisfy({ $0.isASCII && $0.isUppercase }) else { continue }
-            asked.append((String(words[0]), String(words[1])))
+        guard !isSocket else { return }
+        unsent += bytes
+        while let end = unsent.firstBlankLine {
+            let first = unsent[..<end].prefix(16 * 1024).split(separator: UInt8(ascii: "\r"), maxSplits: 1).first ?? []
+            let words = String(decoding: first, as: UTF8.self).split(separator: " ", omittingEmptySubsequences: false).suffix(3)
+            if words.count == 3, words.last == "HTTP/1.1", let method = words.first?.split(whereSeparator: { !$0.isUppercase }).last {
+                asked.append((String(method), String(words[words.startIndex + 1])))
+            }
+            unsent.removeSubrange(..<(end + 4))
         }
     }
+
     func send(_ text: String) async throws { try await send(Array(text.utf8)) }
 
     /// Waits for more bytes; false when the other side is done.
@@ -100,6 +110,7 @@ final class RawConnection {
 
     private func hold(_ status: Int, _ headers: HTTPHeaders, _ body: [UInt8]?) {
         guard status >= 200 || status == 101 else { return }
+        isSocket = status == 101
         let request = asked.isEmpty ? ("", "") : asked.removeFirst()
         HeldToContract.answer(request.0, request.1, status: status, headers, body)
     }
@@ -145,5 +156,24 @@ final class RawConnection {
         let bytes = try await take(size)
         _ = try await take(2)
         return size == 0 ? nil : bytes
+    }
+}
+
+extension [UInt8] {
+    /// Where CR LF CR LF begins.
+    fileprivate var firstBlankLine: Int? {
+        guard count >= 4 else { return nil }
+        var index = 3
+        while index < count {
+            // Whatever stands here, the blank line ends here, one, two or three bytes on, or after that.
+            switch self[index] {
+            case UInt8(ascii: "\n"):
+                if self[(index - 3)...index].elementsEqual("\r\n\r\n".utf8) { return index - 3 }
+                index += 1
+            case UInt8(ascii: "\r"): index += 1
+            default: index += 4
+            }
+        }
+        return nil
     }
 }

@@ -9,7 +9,7 @@ import Testing
 
 /// What the description does not allow is refused, with its place, and nothing is written: bodies and queries made from the schemas of
 /// every route, so that a new one is under test as soon as it is described.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(15)))
 struct StrictnessTests {
     /// Everything in the paths is there, so that nothing but the body is wrong.
     private struct Ground {
@@ -112,7 +112,7 @@ struct StrictnessTests {
                 queries += ["", "no-such-value", "-1", "1.5", "%00", "a%00b", "☃"].map { "\(name)=\(encoded($0))" }
             }
             for (bound, step) in [("minimum", -1), ("maximum", 1)] {
-                if let value = bare[bound]?.int { queries.append("\(name)=\(value + step)") }
+                if let value = bare[bound]?.int, value < .max { queries.append("\(name)=\(value + step)") }
             }
             if bare["type"]?.string == "integer" {
                 queries += ["99999999999999999999", "0x1", "+1", "1e2"].map { "\(name)=\(encoded($0))" }

@@ -19,9 +19,6 @@ struct CancelRun: Operation {
             var reader = try JSONObjectReader(body.root)
             let reason = try reader.optionalString("reason", maxBytes: 1024)
             try reader.finish()
-            guard reason?.utf8.contains(0) != true else {
-                throw JSONViolation(pointer: reader.pointer(to: "reason"), message: "must hold no \\u0000")
-            }
             return reason
         }
         let run = try await gateway.runs.cancel(context.scope, id, reason: reason, by: context.author)
