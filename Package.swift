@@ -141,9 +141,7 @@ let package = Package(
             "EndToEndTests",
             [
                 "TestContract", "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Redis",
-                "Cryptography",
-                logging, nioCore,
-                nioPosix, nioHTTP1,
+                "Cryptography", logging, nioCore, nioPosix, nioHTTP1,
             ]),
         tests("TidyTests", [yams]),
     ]
