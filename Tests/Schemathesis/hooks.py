@@ -62,7 +62,15 @@ SEMANTIC = [
     ("createAgent", "/config/model/script", "", "the simulated model's own language, described in words"),
     ("publishAgentVersion", "/config/model/script", "", "the simulated model's own language, described in words"),
     (None, "/config/tools/", "belongs to tools with target device only", "a rule between the fields of a tool"),
+    (None, "/config/tools/", "is required: name the device by id, key or labels", "a rule between the fields of a tool"),
+    (None, "/config/tools/", "must name a device by id, key or labels", "a rule between the fields of a device"),
+    (None, "/config/tools/", "must say where the tool runs", "a rule between the fields of a tool"),
+    (None, "/config/tools/", "is required for target server", "a rule between the fields of a tool"),
+    (None, "/config/tools/", "which executionType and execution imply", "a rule between the fields of a tool"),
+    (None, "/config/tools/", "is required for mode static", "a rule between the fields of a tool"),
     (None, "/config/tools/", "is the name of an earlier tool", "a rule between tools"),
+    (None, "/inputSchema", "", "what a JSON Schema is, says the meta-schema of 2020-12"),
+    (None, "", "The body is larger than", "the size of the whole body"),
 ]
 
 
