@@ -65,6 +65,7 @@ SEMANTIC = [
     (None, "/config/tools/", "is required: name the device by id, key or labels", "a rule between the fields of a tool"),
     (None, "/config/tools/", "must name a device by id, key or labels", "a rule between the fields of a device"),
     (None, "/config/tools/", "must say where the tool runs", "a rule between the fields of a tool"),
+    (None, "/config/tools/", "must be absent", "a rule between the fields of a tool"),
     (None, "/config/tools/", "is required for target server", "a rule between the fields of a tool"),
     (None, "/config/tools/", "which executionType and execution imply", "a rule between the fields of a tool"),
     (None, "/config/tools/", "is required for mode static", "a rule between the fields of a tool"),
