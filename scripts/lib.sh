@@ -21,7 +21,7 @@ die() {
 # --- what must be installed ------------------------------------------------------------------------------------------
 
 # Prints the apt packages that are missing. They are looked for by what they bring, so that a Postgres from another
-# source counts as well. Arguments: any of `build`, `postgres`, `redis`, `load`, `curl`.
+# source counts as well. Arguments: any of `build`, `postgres`, `redis`, `load`, `python`, `curl`.
 missing_packages() {
     local kind
     for kind in "$@"; do
@@ -37,6 +37,7 @@ missing_packages() {
             postgres) find_postgres >/dev/null || echo postgresql ;;
             redis) command -v redis-server >/dev/null && command -v redis-cli >/dev/null || echo redis-server ;;
             load) command -v wrk >/dev/null || echo wrk ;;
+            python) python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv ;;
             curl) command -v curl >/dev/null || echo curl ca-certificates ;;
         esac
     done
