@@ -87,7 +87,7 @@ struct MCPTests {
     @Test func `a server that is away costs the run its own tools only`() async throws {
         let tenant = try await TestTenant.make()
         let here = try await MCPServerProcess.shared(.two, .http).url
-        let gone = "http://127.0.0.1:\(try await ThrowawayRedis.freePort())/mcp"
+        let gone = "http://127.0.0.1:\(try freePort())/mcp"
         let calls = Self.calls(("here.echo", #"{"text":"a"}"#), ("gone.echo", #"{"text":"a"}"#), ("echo", #"{"b":1}"#))
         let run = try await run(
             tenant,

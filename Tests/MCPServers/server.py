@@ -70,7 +70,7 @@ def build(mode):
         if mode == "resumable":
             settings["event_store"] = MemoryEvents()
             settings["retry_interval"] = 50
-    server = MCPServer("test", **settings)
+    server = MCPServer("test", log_level="WARNING", **settings)
 
     @server.tool(structured_output=False)
     def echo(text: str) -> str:
@@ -224,6 +224,14 @@ def end_with_stdin():
     os._exit(0)
 
 
+class Announcing(uvicorn.Server):
+    """Says its port when it is ready, not before."""
+
+    async def startup(self, sockets=None):
+        await super().startup(sockets=sockets)
+        print(sockets[0].getsockname()[1], flush=True)
+
+
 def main():
     threading.Thread(target=end_with_stdin, daemon=True).start()
     listener = socket.socket()
@@ -231,8 +239,7 @@ def main():
     listener.bind(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0))
     listener.listen(128)
     config = uvicorn.Config(application(sys.argv[1]), log_level="warning", timeout_graceful_shutdown=1)
-    print(listener.getsockname()[1], flush=True)
-    uvicorn.Server(config).run(sockets=[listener])
+    Announcing(config).run(sockets=[listener])
 
 
 main()

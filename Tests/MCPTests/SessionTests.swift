@@ -24,11 +24,16 @@ struct SessionTests {
         let server = try await MCPServerProcess.start(.one, .http)
         try await Conversing.with(server.url) { session async throws in
             let slow = try await session.tool("slow")
-            let error = await #expect(throws: MCPError.self) {
-                try await session.call(slow, arguments: .emptyObject, deadline: .now.advanced(by: .seconds(2)))
-            }
-            #expect(error?.code == .timeout)
-            try await until { try await session.json("state").contains(#""cancelled":1"#) }
+            // Longer each time, until the server has begun before the deadline.
+            var seconds = 2
+            repeat {
+                let error = await #expect(throws: MCPError.self) {
+                    try await session.call(slow, arguments: .emptyObject, deadline: .now.advanced(by: .seconds(seconds)))
+                }
+                #expect(error?.code == .timeout)
+                seconds *= 3
+            } while try await session.json("state").contains(#""slow":0"#)
+            try await until { try await !session.json("state").contains(#""cancelled":0"#) }
         }
         server.kill()
     }
