@@ -1,6 +1,7 @@
 import ArgumentParser
 import Domain
 import HsafaClient
+import JSON
 
 extension AdminTenants {
     struct LimitsCommand: AsyncParsableCommand {
