@@ -1,5 +1,6 @@
 import Domain
 import HsafaClient
+import JSON
 import NIOCore
 import NIOHTTP1
 import Synchronization
@@ -111,14 +112,14 @@ struct BoundsTests {
         listener.maxConnections = 3
         let gateway = try await TestGateway.running(in: try await .fresh(), listener: listener)
         let served = Served()
-        let late = try await RawConnection.open(gateway) { one in
+        let late = try await RawConnection.open(gateway) { (one: RawConnection) async throws -> Task<Bool, any Error> in
             #expect(try await Self.isUp(one))
-            return try await RawConnection.open(gateway) { two in
+            return try await RawConnection.open(gateway) { (two: RawConnection) async throws -> Task<Bool, any Error> in
                 #expect(try await Self.isUp(two))
-                return try await RawConnection.open(gateway) { three in
+                return try await RawConnection.open(gateway) { (three: RawConnection) async throws -> Task<Bool, any Error> in
                     #expect(try await Self.isUp(three))
                     let late = Task {
-                        try await RawConnection.open(gateway) { four in
+                        try await RawConnection.open(gateway) { (four: RawConnection) async throws -> Bool in
                             let isUp = try await Self.isUp(four)
                             served.isFourth.store(true, ordering: .releasing)
                             return isUp
@@ -126,7 +127,8 @@ struct BoundsTests {
                     }
                     // Those that are in go on meanwhile.
                     for _ in 0..<20 { for connection in [one, two, three] { #expect(try await Self.isUp(connection)) } }
-                    #expect(!served.isFourth.load(ordering: .acquiring), "nobody has left yet")
+                    let isServed = served.isFourth.load(ordering: .acquiring)
+                    #expect(!isServed, "nobody has left yet")
                     return late
                 }
             }

@@ -1,6 +1,10 @@
+import Domain
 import HsafaClient
 import JSON
 import NIOHTTP1
+import Postgres
+import Storage
+import TestSupport
 import Testing
 
 @testable import GatewayHTTP
