@@ -238,7 +238,13 @@ def main():
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0))
     listener.listen(128)
-    config = uvicorn.Config(application(sys.argv[1]), log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        application(sys.argv[1]),
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+        # A connection that rests is not closed while a test on a slow machine reaches for it.
+        timeout_keep_alive=600,
+    )
     Announcing(config).run(sockets=[listener])
 
 
