@@ -68,7 +68,7 @@ struct MCPTests {
         #expect(outcomes["stream.add"] == #"{"result":3}"#)
         #expect(outcomes["legacy.fail"]?.contains("for no reason") == true)
         #expect(outcomes["legacy.fail"]?.contains("tool_failed") == true)
-        #expect(events.last { $0.type == "assistant.message" }?["text"] == "It said acme")
+        #expect(events.last { $0.type == "assistant.message" }?["text"] == #"It said "acme""#)
         #expect(try events.filter { $0.type == "tool.call.requested" }.allSatisfy { try $0.json()["target"]?.string == "server" })
         #expect(try events.filter { $0.type == "step.started" }.allSatisfy { try $0.json()["unavailableServers"] == nil })
     }
