@@ -75,7 +75,9 @@ let package = Package(
         library("Argon2", ["CArgon2", "CLinux"]),
         library("Postgres", ["CLibPQ", "CLinux", logging]),
         library("Redis", ["CHiredis", nioCore, nioPosix, nioSSL, logging]),
-        library("ModelProviders", ["JSON", httpClient, nioCore, nioPosix, nioHTTP1, logging]),
+        library("ServerSentEvents", [nioCore]),
+        library("MCP", ["JSON", "Cryptography", "ServerSentEvents", httpClient, nioCore, nioHTTP1, logging]),
+        library("ModelProviders", ["JSON", "ServerSentEvents", httpClient, nioCore, nioPosix, nioHTTP1, logging]),
 
         // The street: each imports only what stands before it.
         library("Domain", ["JSON", "JSONSchema", "Cryptography"]),
@@ -83,7 +85,7 @@ let package = Package(
         library(
             "Runtime",
             [
-                "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography", "ModelProviders", "CLinux",
+                "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography", "ModelProviders", "MCP", "CLinux",
                 nioCore, nioPosix, lifecycle, logging, httpClient, yams,
             ]),
         library(
@@ -120,7 +122,9 @@ let package = Package(
         tests("Argon2Tests", ["Argon2"]),
         tests("PostgresTests", ["TestServers", "Postgres", "CLinux", logging]),
         tests("RedisTests", ["TestServers", "Redis", nioCore, nioPosix, nioSSL, logging]),
-        tests("ModelProviderTests", ["ModelProviders", "JSON", httpClient, nioCore, nioPosix, nioHTTP1, logging]),
+        tests(
+            "MCPTests", ["MCP", "JSON", "TestServers", httpClient, nioCore, nioPosix, nioHTTP1, logging]),
+        tests("ModelProviderTests", ["ModelProviders", "ServerSentEvents", "JSON", httpClient, nioCore, nioPosix, nioHTTP1, logging]),
         tests("DomainTests", ["Domain", "JSON", "Cryptography"]),
         tests("StorageTests", ["TestSupport", "Storage", "Domain", "JSON", "Postgres", "Redis", "Cryptography", logging]),
         tests(

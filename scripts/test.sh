@@ -14,8 +14,9 @@ on_exit() {
 }
 trap_exit
 
-install_missing build postgres redis curl
+install_missing build postgres redis python curl
 require_swift
+scripts/mcp-servers.sh
 say "Building the tests"
 swift_build --build-tests
 

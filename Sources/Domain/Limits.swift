@@ -96,6 +96,30 @@ public enum Limits {
     public static let defaultSteps = 10
     public static let maxCachedVersions = 1000
 
+    // MARK: MCP
+    /// Of one version of an agent.
+    public static let maxMCPServers = 16
+    public static let maxMCPServerNameBytes = 48
+    public static let maxMCPHeaders = 32
+    public static let maxMCPHeaderBytes = 4096
+    public static let maxMCPToolNameBytes = 128
+    public static let maxMCPToolsOfServer = 128
+    /// Of all servers of a version: more is too much for a model to choose from.
+    public static let maxMCPTools = 256
+    public static let defaultMCPCallSeconds = 60
+    public static let maxMCPCallSeconds = 3600
+    /// For asking one server what its tools are, with all pages.
+    public static let mcpDiscoverySeconds = 15
+    /// How long a list of tools is good, whatever its server says; a server's wish is held to this range.
+    public static let mcpListSeconds = 15...300
+    /// After a server could not be asked, its tools are missing for so long before it is asked again.
+    public static let mcpAbsenceSeconds = 15
+    /// Lists of tools that a process keeps, and bytes of the schemas in them.
+    public static let maxKeptMCPLists = 1000
+    public static let maxKeptMCPBytes = 64 << 20
+    public static let maxKnownMCPEras = 4096
+    public static let mcpEraSeconds = 3600
+
     // MARK: Runs
     public static let maxInitialMessages = 1000
     /// Messages of a run together with those of the runs it continues.

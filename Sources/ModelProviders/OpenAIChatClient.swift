@@ -3,6 +3,7 @@ import JSON
 import Logging
 import NIOCore
 import NIOHTTP1
+import ServerSentEvents
 
 /// OpenAI Chat Completions, streamed: for OpenAI itself, xAI, and every server that speaks the format (vLLM, llama.cpp, Ollama, …).
 public struct OpenAIChatClient: ModelClient {

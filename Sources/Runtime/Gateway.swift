@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import Argon2
 public import Domain
 public import Logging
+import MCP
 import ModelProviders
 public import NIOCore
 public import Postgres
@@ -105,11 +106,16 @@ public final class Gateway: Sendable {
             gate: gate, limiter: limiter, metrics: metrics, logger: logger)
         devices = DeviceService(configuration: configuration, database: database, redis: redis, hub: deviceHub, runs: runs)
         link.hub = deviceHub
+        let mcp = MCPTools(
+            wayOut: { [httpClient] _, request in
+                try await httpClient.execute(request, timeout: .seconds(Int64(Limits.maxMCPCallSeconds)), logger: nil)
+            },
+            headers: { _, server in try MCPTools.literalHeaders(of: server) }, metrics: metrics, logger: logger)
         performer = RunPerformer(
             database: database, publisher: publisher, versions: VersionBook(database: database),
             models: ModelDirectory(clients: [
                 "simulated": SimulatedModel(), "openai-compatible": OpenAIChatClient(httpClient: httpClient),
-            ]), gate: gate, tokens: limiter.tokens, active: active, folds: runs.folds,
+            ]), gate: gate, mcp: mcp, tokens: limiter.tokens, active: active, folds: runs.folds,
             callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)

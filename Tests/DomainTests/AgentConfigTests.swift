@@ -67,7 +67,7 @@ struct AgentConfigTests {
         (#""maxSteps":5"#, #""maxSteps":101"#, "/loop/maxSteps"), (#""required""#, #""maybe""#, "/loop/toolChoice"),
         (#""maxSteps":5"#, #""steps":5"#, "/loop/steps"), (#""loop":{"maxSteps":5,"toolChoice":"required"}"#, #""loop":[]"#, "/loop"),
         (#""name":"ask""#, #""name":"fixed""#, "/tools/2/name"), (#""name":"ask""#, #""name":"a/b""#, "/tools/2/name"),
-        (#""servers":[]"#, #""servers":[{"name":"docs"}]"#, "/mcp/servers"), (#""servers":[]"#, #""server":[]"#, "/mcp/server"),
+        (#""servers":[]"#, #""servers":[{"name":"docs"}]"#, "/mcp/servers/0/url"), (#""servers":[]"#, #""server":[]"#, "/mcp/server"),
         (#""mcp":"#, #""extra":1,"mcp":"#, "/extra"), (#""mcp":"#, #""a/b~c":1,"mcp":"#, "/a~1b~0c"),
         (#"{"type":"object"}"#, "true", "/tools/0/inputSchema"),
     ])

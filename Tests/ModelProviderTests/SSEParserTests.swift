@@ -1,5 +1,5 @@
-import ModelProviders
 import NIOCore
+import ServerSentEvents
 import Testing
 
 @Suite struct SSEParserTests {

@@ -13,12 +13,14 @@ struct LayerTests {
         "Argon2": ["CArgon2", "CLinux"],
         "Postgres": ["CLibPQ", "CLinux", "Logging"],
         "Redis": nio.union(["CHiredis", "NIOSSL", "Logging"]),
-        "ModelProviders": ["JSON", "AsyncHTTPClient", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
+        "ServerSentEvents": ["NIOCore"],
+        "MCP": ["JSON", "Cryptography", "ServerSentEvents", "AsyncHTTPClient", "NIOCore", "NIOHTTP1", "Logging"],
+        "ModelProviders": ["JSON", "ServerSentEvents", "AsyncHTTPClient", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
         "Domain": ["JSON", "JSONSchema", "Cryptography"],
         "Storage": ["Domain", "JSON", "Postgres", "Redis", "Cryptography", "NIOCore", "Logging"],
         "Runtime": nio.union([
-            "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography", "ModelProviders", "CLinux", "ServiceLifecycle",
-            "Logging", "AsyncHTTPClient", "Yams",
+            "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography", "ModelProviders", "MCP", "CLinux",
+            "ServiceLifecycle", "Logging", "AsyncHTTPClient", "Yams",
         ]),
         "GatewayHTTP": nio.union([
             "Runtime", "Storage", "Domain", "JSON", "Postgres", "Cryptography", "Hummingbird", "HummingbirdCore", "HTTPTypes",

@@ -25,7 +25,8 @@ public struct AgentConfig: Sendable, Hashable {
     public let maxSteps: Int
     /// auto, none or required.
     public let toolChoice: String
-    public let tools: [ToolDefinition]
+    public private(set) var tools: [ToolDefinition]
+    public let mcpServers: [MCPServerConfig]
 
     public func tool(named name: String) -> ToolDefinition? { tools.first { $0.name == name } }
 }
@@ -60,7 +61,7 @@ extension AgentConfig {
             toolChoice = "auto"
         }
         tools = try Self.readTools(&reader)
-        try Self.refuseServers(&reader)
+        mcpServers = try MCPServerConfig.readAll(&reader, tools: tools)
         try reader.finish()
     }
 
@@ -81,12 +82,12 @@ extension AgentConfig {
         return tools
     }
 
-    private static func refuseServers(_ reader: inout JSONObjectReader) throws(JSONViolation) {
-        guard var mcp = try reader.optionalObject("mcp") else { return }
-        if let servers = try mcp.optionalNode("servers"), servers.count > 0 {
-            throw JSONViolation(pointer: mcp.pointer(to: "servers"), message: "must be empty: this gateway has no MCP client yet")
-        }
-        try mcp.finish()
+    /// The same with tools that its MCP servers have. One that was published keeps its name.
+    public func adding(_ discovered: [ToolDefinition]) -> AgentConfig {
+        var config = self
+        let names = Set(tools.map(\.name))
+        config.tools += discovered.filter { !names.contains($0.name) }
+        return config
     }
 
     /// `sha256:` and the hex digest over the RFC 8785 form of the config as sent.

@@ -50,14 +50,46 @@ public enum RunMachine {
         return .callModel(step: state.step + 1, discardAfterSeq: nil)
     }
 
-    public static func stepStarted(_ step: Int) -> NewRunEvent { NewRunEvent(.stepStarted) { $0.field("step", int: step) } }
+    /// A server whose tools the model is not shown in a step, and why.
+    public struct UnavailableServer: Sendable, Hashable {
+        public let name: String
+        public let error: ToolError
 
-    public static func stepRestarted(_ step: Int, discardAfterSeq: Int64, reason: String) -> NewRunEvent {
+        public init(name: String, error: ToolError) {
+            self.name = name
+            self.error = error
+        }
+    }
+
+    public static func stepStarted(_ step: Int, without servers: [UnavailableServer] = []) -> NewRunEvent {
+        NewRunEvent(.stepStarted) { writer in
+            writer.field("step", int: step)
+            write(servers, to: &writer)
+        }
+    }
+
+    public static func stepRestarted(
+        _ step: Int, discardAfterSeq: Int64, reason: String, without servers: [UnavailableServer] = []
+    ) -> NewRunEvent {
         NewRunEvent(.stepRestarted) { writer in
             writer.field("step", int: step)
             writer.field("discardAfterSeq", int: discardAfterSeq)
             writer.field("reason", string: reason)
+            write(servers, to: &writer)
         }
+    }
+
+    private static func write(_ servers: [UnavailableServer], to writer: inout JSONWriter) {
+        guard !servers.isEmpty else { return }
+        writer.key("unavailableServers")
+        writer.beginArray()
+        for server in servers {
+            writer.beginObject()
+            writer.field("server", string: server.name)
+            writer.field("error", raw: server.error.json)
+            writer.endObject()
+        }
+        writer.endArray()
     }
 
     /// The model has spoken: its message, the calls it asked for, and where nothing is left to do here, the end or the wait.

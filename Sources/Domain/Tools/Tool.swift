@@ -1,5 +1,5 @@
 public import JSON
-import JSONSchema
+public import JSONSchema
 
 /// Where a tool runs.
 public enum ToolTarget: String, Sendable, CaseIterable, Hashable {
@@ -90,6 +90,8 @@ public enum ServerToolKind: Sendable, Hashable {
     case `static`(RawJSON)
     /// The answer is the arguments.
     case passThrough
+    /// A tool of an MCP server: the name that the config gives the server, and the one that the server gives the tool.
+    case mcp(server: String, tool: String)
 }
 
 /// A tool as a version of an agent declares it.
@@ -105,6 +107,19 @@ public struct ToolDefinition: Sendable, Hashable {
     /// From the request of a call to its expiry.
     public let timeoutSeconds: Int
 
+    /// A tool that an MCP server told of.
+    public init(
+        of server: MCPServerConfig, tool: String, description: String?, arguments: ArgumentsSchema
+    ) {
+        name = server.toolName(tool)
+        self.description = description
+        self.arguments = arguments
+        target = .server
+        serverKind = .mcp(server: server.name, tool: tool)
+        device = nil
+        timeoutSeconds = server.timeoutSeconds
+    }
+
     /// JSON Schema 2020-12 of the arguments, as published.
     public var inputSchema: RawJSON { arguments.json }
 }
@@ -114,7 +129,8 @@ public struct ArgumentsSchema: Sendable, Hashable {
     public let json: RawJSON
     private let compiled: JSONSchema
 
-    init(_ json: RawJSON) throws(JSONSchemaError) {
+    /// Throws what is wrong with the schema itself.
+    public init(_ json: RawJSON) throws(JSONSchemaError) {
         self.json = json
         compiled = try JSONSchema(json)
     }

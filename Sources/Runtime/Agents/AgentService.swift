@@ -131,16 +131,7 @@ public struct AgentService: Sendable {
             throw .invalidBody(
                 JSONViolation(pointer: "\(pointer)/agent/name", message: "must be \(agentName), the agent's name, which is for life"))
         }
-        var violations: [JSONViolation] = []
-        for (index, tool) in parsed.tools.enumerated() {
-            let decision = gate.decide(scope, agent: agentName, tool: tool)
-            guard !decision.isAllowed else { continue }
-            let rules = decision.ruleIDs.isEmpty ? "no rule allows it" : "denied by \(decision.ruleIDs.joined(separator: ", "))"
-            violations.append(
-                JSONViolation(
-                    pointer: "\(pointer)/tools/\(index)",
-                    message: "can never be used: \(rules) for target \(tool.target.rawValue); change the tool or ask the operator"))
-        }
+        let violations = denials(scope, parsed, pointer: pointer)
         if !violations.isEmpty {
             throw GatewayError(
                 status: 422, code: "tool_denied_by_policy", detail: "The operator's policy does not allow every tool of this agent.",
@@ -156,5 +147,25 @@ public struct AgentService: Sendable {
                 JSONViolation(pointer: "/configHash", message: "is not the hash of this config (RFC 8785, SHA-256), which is \(hash)"))
         }
         return hash
+    }
+
+    /// Tools that policy would never let through. Those of an MCP server that its config does not name are known only when the server is
+    /// asked: the gate sees them then.
+    private func denials(_ scope: TenantScope, _ config: AgentConfig, pointer: String) -> [JSONViolation] {
+        var violations: [JSONViolation] = []
+        func check(_ tool: ToolDefinition, _ place: String, _ subject: String, _ remedy: String) {
+            let decision = gate.decide(scope, agent: config.agentName, tool: tool)
+            guard !decision.isAllowed else { return }
+            let rules = decision.ruleIDs.isEmpty ? "no rule allows it" : "denied by \(decision.ruleIDs.joined(separator: ", "))"
+            violations.append(
+                JSONViolation(
+                    pointer: place,
+                    message: "\(subject)can never be used: \(rules) for target \(tool.target.rawValue); \(remedy) or ask the operator"))
+        }
+        for (index, tool) in config.tools.enumerated() { check(tool, "\(pointer)/tools/\(index)", "", "change the tool") }
+        for (index, server) in config.mcpServers.enumerated() {
+            for tool in server.namedTools { check(tool, "\(pointer)/mcp/servers/\(index)/allowedTools", "\(tool.name) ", "leave it out") }
+        }
+        return violations
     }
 }

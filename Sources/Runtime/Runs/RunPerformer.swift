@@ -12,6 +12,7 @@ struct RunPerformer: Sendable {
     let versions: VersionBook
     let models: ModelDirectory
     let gate: ToolGate
+    let mcp: MCPTools
     let tokens: TokenAccounts
     let active: ActiveRuns
     let folds: RunFolds
@@ -51,9 +52,16 @@ struct RunPerformer: Sendable {
     }
 
     private func work(_ writer: RunWriter) async {
+        let connections = mcp.connections(for: writer.claimed)
+        await work(writer, connections)
+        // What the run came to is written before its servers are told that nobody asks any more.
+        await connections.close()
+    }
+
+    private func work(_ writer: RunWriter, _ connections: MCPConnections) async {
         do {
             let config = try await versions.config(writer.claimed.scope, writer.claimed.versionID)
-            try await steps(writer, config)
+            try await steps(writer, config, connections)
         } catch let interruption as RunInterruption {
             await leave(writer, interruption)
         } catch let error as ModelError {
@@ -93,7 +101,7 @@ struct RunPerformer: Sendable {
         }
     }
 
-    private func steps(_ writer: RunWriter, _ config: AgentConfig) async throws {
+    private func steps(_ writer: RunWriter, _ config: AgentConfig, _ connections: MCPConnections) async throws {
         while true {
             if let reason = writer.interruption { throw reason }
             if isShuttingDown() { throw RunInterruption.handOver }
@@ -105,22 +113,34 @@ struct RunPerformer: Sendable {
                 }
                 if await writer.state.status != .running { return }
             case .runServerCalls(let calls):
-                for call in calls { try await runServerCall(call, writer, config) }
+                for call in calls { try await runServerCall(call, writer, config, connections) }
             case .callModel(let step, let discardAfterSeq):
-                if try await performStep(step, discardAfterSeq: discardAfterSeq, writer, config) { return }
+                if try await performStep(step, discardAfterSeq: discardAfterSeq, writer, config, connections) { return }
             }
         }
     }
 
-    private func runServerCall(_ call: CallState, _ writer: RunWriter, _ config: AgentConfig) async throws {
+    private func runServerCall(
+        _ call: CallState, _ writer: RunWriter, _ config: AgentConfig, _ connections: MCPConnections
+    ) async throws {
         let outcome: ToolOutcome
-        if let tool = config.tool(named: call.call.name) {
+        let name = call.call.name
+        // Asked for anew: another process may have requested the call.
+        var inventory = MCPInventory()
+        if config.tool(named: name) == nil { inventory = try await interruptibly(writer) { await mcp.inventory(config, connections) } }
+        if let tool = config.adding(inventory.definitions).tool(named: name) {
             // Asked again: policy may have changed since the call was requested.
-            outcome =
-                gate.refusal(writer.claimed.scope, agent: writer.claimed.agentName, tool: tool)
-                ?? ServerTools.perform(tool, arguments: call.arguments ?? .emptyObject)
+            if let refusal = gate.refusal(writer.claimed.scope, agent: writer.claimed.agentName, tool: tool) {
+                outcome = refusal
+            } else {
+                let arguments = call.arguments ?? .emptyObject
+                outcome = try await interruptibly(writer) {
+                    try await ServerTools.perform(tool, arguments: arguments, config, mcp, connections)
+                }
+            }
         } else {
-            outcome = .failed(ToolError(code: "unknown_tool", message: "The agent has no tool of this name."), source: .gateway)
+            let error = inventory.absence(of: name) ?? ToolError(code: "unknown_tool", message: "The agent has no tool of this name.")
+            outcome = .failed(error, source: .gateway)
         }
         do { try await writer.transition { RunMachine.record(outcome, of: call.call.callID, in: $0) } } catch is CallPastDeadline {
             try await writer.transition { RunMachine.record(.expired, of: call.call.callID, in: $0) }
@@ -128,14 +148,21 @@ struct RunPerformer: Sendable {
     }
 
     /// True when the run rests afterwards: it ended, or waits for tools.
-    private func performStep(_ step: Int, discardAfterSeq: Int64?, _ writer: RunWriter, _ config: AgentConfig) async throws -> Bool {
+    private func performStep(
+        _ step: Int, discardAfterSeq: Int64?, _ writer: RunWriter, _ published: AgentConfig, _ connections: MCPConnections
+    ) async throws -> Bool {
         var discard = discardAfterSeq
         var reason = "recovered"
         for restart in 0... {
+            var inventory = MCPInventory()
+            if !published.mcpServers.isEmpty { inventory = try await interruptibly(writer) { await mcp.inventory(published, connections) } }
+            let config = published.adding(inventory.definitions)
+            let missing = inventory.unavailable.map { RunMachine.UnavailableServer(name: $0.server.name, error: ToolError($0.error)) }
             if let discard {
-                try await writer.emit(RunMachine.stepRestarted(step, discardAfterSeq: discard, reason: reason))
+                try await writer.emit(
+                    RunMachine.stepRestarted(step, discardAfterSeq: discard, reason: reason, without: missing))
             } else {
-                try await writer.emit(RunMachine.stepStarted(step))
+                try await writer.emit(RunMachine.stepStarted(step, without: missing))
             }
             do {
                 let request = await request(step, attempt: restart, writer, config)
@@ -170,18 +197,27 @@ struct RunPerformer: Sendable {
             throw GatewayError(status: 422, code: "unknown_provider", detail: "This gateway has no provider \(config.model.provider).")
         }
         guard writer.claimed.deadlineAt > Timestamp.now() else { throw RunInterruption.deadlineExceeded }
+        return try await interruptibly(writer) {
+            try await client.perform(request) { event in
+                switch event {
+                case .textDelta(let text, let stamp):
+                    try await writer.emitDelta(.assistantDelta, text: text, stampNanoseconds: stamp)
+                case .reasoningDelta(let text, let stamp):
+                    try await writer.emitDelta(.reasoningDelta, text: text, stampNanoseconds: stamp)
+                }
+            }
+        }
+    }
+
+    /// Something that waits for others: it is canceled when there is a reason to leave the run, and that reason is thrown.
+    private func interruptibly<Value: Sendable>(
+        _ writer: RunWriter, _ operation: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
         writer.modelCallBegins()
-        return try await withThrowingTaskGroup(of: ModelResponse.self) { group in
+        return try await withThrowingTaskGroup(of: Value.self) { group in
             group.addTask {
                 defer { writer.modelCallEnded() }
-                return try await client.perform(request) { event in
-                    switch event {
-                    case .textDelta(let text, let stamp):
-                        try await writer.emitDelta(.assistantDelta, text: text, stampNanoseconds: stamp)
-                    case .reasoningDelta(let text, let stamp):
-                        try await writer.emitDelta(.reasoningDelta, text: text, stampNanoseconds: stamp)
-                    }
-                }
+                return try await operation()
             }
             await writer.endOfModelCall()
             if writer.interruption != nil { group.cancelAll() }

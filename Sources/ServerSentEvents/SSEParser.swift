@@ -40,7 +40,10 @@ public struct SSEParser: Sendable {
     private var line: [UInt8] = []
     private var data: [UInt8] = []
     private var type = ""
-    private var lastEventID = ""
+    /// The `id` field seen last, of an event that may not be whole yet.
+    private var eventID = ""
+    /// The id of the last block that was whole, also of one without data: where a reconnecting reader says that it is.
+    public private(set) var lastEventID = ""
     /// The reconnection time that the server asked for, in milliseconds.
     public private(set) var retryMilliseconds: Int?
     private var isFirstLine = true
@@ -111,7 +114,7 @@ public struct SSEParser: Sendable {
         } else if name.elementsEqual("event".utf8) {
             type = String(decoding: value, as: UTF8.self)
         } else if name.elementsEqual("id".utf8) {
-            if !value.contains(0) { lastEventID = String(decoding: value, as: UTF8.self) }
+            if !value.contains(0) { eventID = String(decoding: value, as: UTF8.self) }
         } else if name.elementsEqual("retry".utf8) {
             let isNumber = !value.isEmpty && value.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
             if isNumber, let milliseconds = Int(String(decoding: value, as: UTF8.self)) { retryMilliseconds = milliseconds }
@@ -123,6 +126,7 @@ public struct SSEParser: Sendable {
             data = []
             type = ""
         }
+        lastEventID = eventID
         guard !data.isEmpty else { return nil }
         data.removeLast()
         return ServerSentEvent(type: type.isEmpty ? "message" : type, data: data, lastEventID: lastEventID)

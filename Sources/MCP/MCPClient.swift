@@ -1,0 +1,27 @@
+public import Logging
+
+/// A client of the Model Context Protocol, for all its eras (2024-11-05 to 2026-07-28). Keeps no connection and no task of its own: what it
+/// keeps is which era a server is of.
+public final class MCPClient: Sendable {
+    private let info: MCPClientInfo
+    private let limits: MCPLimits
+    private let eras: EraBook
+    private let logger: Logger
+
+    public init(
+        info: MCPClientInfo, limits: MCPLimits = MCPLimits(), logger: Logger = Logger(label: "hsafa.mcp")
+    ) {
+        self.info = info
+        self.limits = limits
+        self.logger = logger
+        eras = EraBook(limits)
+    }
+
+    /// Says nothing to the server yet. The caller closes it. Every request of the session is made by `exchange`.
+    public func session(with server: MCPServer, through exchange: @escaping MCPExchange) -> MCPSession {
+        MCPSession(wire: Wire(server: server, exchange: exchange, limits: limits), info: info, eras: eras, logger: logger)
+    }
+
+    /// Servers whose era is known now, for a gauge.
+    public var knownEras: Int { eras.count }
+}

@@ -1,0 +1,70 @@
+import Foundation
+import Synchronization
+
+/// A server of the official MCP SDK (Tests/MCPServers), in a process of its own. Ends when it is stopped, or when this process does.
+public final class MCPServerProcess: Sendable {
+    /// Which line of the SDK: 1 speaks 2024-11-05 to 2025-11-25, 2 speaks 2026-07-28 as well.
+    public enum Line: Int, Sendable, CaseIterable { case one = 1, two = 2 }
+
+    public enum Mode: String, Sendable {
+        case http, json, stateless, resumable, sse, paged
+    }
+
+    public let port: Int
+    public let url: String
+    private let process: Process
+    private let input: Pipe
+
+    /// The servers that tests share: each is started by the first that asks.
+    private static let shared = Mutex<[String: Task<MCPServerProcess, any Error>]>([:])
+
+    public static func shared(_ line: Line, _ mode: Mode) async throws -> MCPServerProcess {
+        let task = shared.withLock { servers in
+            let name = "\(line) \(mode)"
+            if let task = servers[name] { return task }
+            let task = Task { try await start(line, mode) }
+            servers[name] = task
+            return task
+        }
+        return try await task.value
+    }
+
+    /// Returns when the server takes connections: its port comes after `listen`. With a port it comes back to where it was.
+    public static func start(_ line: Line, _ mode: Mode, port: Int = 0) async throws -> MCPServerProcess {
+        // Reading its first line blocks a thread; Python takes its time to begin.
+        try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread { continuation.resume(with: Result { try MCPServerProcess(line, mode, port) }) }
+        }
+    }
+
+    private init(_ line: Line, _ mode: Mode, _ wantedPort: Int) throws {
+        var repository = #filePath.split(separator: "/", omittingEmptySubsequences: false)
+        repository.removeLast(3)
+        let root = repository.joined(separator: "/")
+        process = Process()
+        process.executableURL = URL(fileURLWithPath: "\(root)/.venv/mcp-\(line.rawValue)/bin/python")
+        process.arguments = ["\(root)/Tests/MCPServers/server.py", mode.rawValue, "\(wantedPort)"]
+        input = Pipe()
+        let output = Pipe()
+        process.standardInput = input
+        process.standardOutput = output
+        do { try process.run() } catch {
+            throw ServerFailure(description: "no MCP server: run scripts/mcp-servers.sh, as make test does (\(error))")
+        }
+        stopAtExit(process.processIdentifier)
+        var text = ""
+        while !text.hasSuffix("\n"), let more = try output.fileHandleForReading.read(upToCount: 1), !more.isEmpty {
+            text += String(decoding: more, as: UTF8.self)
+        }
+        guard let port = Int(text.dropLast()) else { throw ServerFailure(description: "the MCP server \(line) \(mode) did not start") }
+        self.port = port
+        url = "http://127.0.0.1:\(port)" + (mode == .sse ? "/sse" : "/mcp")
+    }
+
+    /// SIGKILL: as a crash.
+    public func kill() {
+        Glibc.kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+        forgetAtExit(process.processIdentifier)
+    }
+}
