@@ -198,4 +198,7 @@ public enum Limits {
     public static let maxPolicyFileBytes = 1 << 20
     public static let maxPolicyFiles = 256
     public static let maxPolicyRules = 10_000
+
+    // MARK: Egress
+    public static let maxOutboundURLBytes = 8 * 1024
 }
