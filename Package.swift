@@ -122,7 +122,7 @@ let package = Package(
         tests(
             "RuntimeTests",
             [
-                "TestSupport", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography",
+                "TestSupport", "Runtime", "Storage", "Domain", "JSON", "JSONSchema", "Postgres", "Redis", "Argon2", "Cryptography",
                 "ModelProviders", lifecycle, logging, nioCore, nioPosix,
             ]),
         tests(
