@@ -3,7 +3,8 @@ import JSON
 
 /// Tools that this process carries out itself. Both kinds are safe to repeat, so a crash in between costs nothing.
 enum ServerTools {
-    static func perform(_ tool: ToolDefinition, arguments: RawJSON) -> ToolOutcome {
+    /// - Parameter pass: the gate's, for this call; there is no other way to have one.
+    static func perform(_ tool: ToolDefinition, arguments: RawJSON, _ pass: ToolPass) -> ToolOutcome {
         switch tool.serverKind {
         case .static(let output): .result(output, source: .server)
         case .passThrough: .result(arguments, source: .server)
