@@ -130,7 +130,7 @@ let package = Package(
         tests(
             "RuntimeTests",
             [
-                "TestContract", "TestSupport", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography",
+                "TestContract", "TestSupport", "Runtime", "Storage", "Domain", "JSON", "JSONSchema", "Postgres", "Redis", "Argon2", "Cryptography",
                 "ModelProviders", lifecycle, logging, nioCore, nioPosix,
             ]),
         tests(

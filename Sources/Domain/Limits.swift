@@ -230,4 +230,32 @@ public enum Limits {
     public static let maxPolicyFileBytes = 1 << 20
     public static let maxPolicyFiles = 256
     public static let maxPolicyRules = 10_000
+    /// Names, patterns or hosts of one list.
+    public static let maxPolicyListEntries = 200
+    public static let maxPolicyPatternBytes = 128
+    /// Values of a YAML file once its aliases are written out.
+    public static let maxPolicyFileValues = 200_000
+    /// Errors of a folder that are told at once.
+    public static let maxPolicyErrors = 16
+    public static let maxPolicyCount = 1_000_000
+    public static let maxPolicyPerMinute = 10_000
+    /// Room for the marker of a result that was cut.
+    public static let minPolicyResultBytes = 256
+    /// How long a person has to decide, unless the rule says otherwise.
+    public static let defaultApprovalSeconds = 3600
+    public static let maxApprovalSeconds = 7 * 86_400
+    public static let maxPolicyWarnings = 32
+    /// Rules that a row of the audit log names.
+    public static let maxAuditedRules = 32
+    public static let maxPoliciesOfTenant = 32
+    public static let maxTenantPolicyBytes = 64 * 1024
+    /// Of one tenant, over all its policies.
+    public static let maxTenantPolicyRules = 1000
+    /// A tenant's policies are looked at again when they are older than this.
+    public static let tenantPoliciesSeconds = 5
+    /// Rules of tenants whose calls one process counts by the minute while Redis is away.
+    public static let maxCountedRules = 10_000
+
+    // MARK: Egress
+    public static let maxOutboundURLBytes = 8 * 1024
 }

@@ -28,6 +28,14 @@ enum RouteTable {
         Route(.post, "/api/runs/{runId}/cancel", .runsCancel, "cancelRun", CancelRun.self),
         Route(.get, "/api/runs/{runId}/tool-calls", .runsRead, "listToolCalls", ListToolCalls.self),
         Route(.post, "/api/runs/{runId}/tool-results", .toolsRespond, "submitToolResult", SubmitToolResult.self),
+        Route(.post, "/api/runs/{runId}/tool-calls/{callId}/approve", .approvalsWrite, "approveCall", ApproveCall.self),
+        Route(.post, "/api/runs/{runId}/tool-calls/{callId}/deny", .approvalsWrite, "denyCall", DenyCall.self),
+        Route(.get, "/api/approvals", .approvalsWrite, "listApprovals", ListApprovals.self),
+
+        Route(.get, "/api/policies", .policiesRead, "getPolicies", GetPolicies.self),
+        Route(.post, "/api/policies/evaluate", .policiesRead, "evaluatePolicies", EvaluatePolicies.self),
+        Route(.put, "/api/policies/{name}", .policiesWrite, "putPolicy", PutPolicy.self),
+        Route(.delete, "/api/policies/{name}", .policiesWrite, "deletePolicy", DeletePolicy.self),
 
         Route(.post, "/api/keys", .keysWrite, "createKey", CreateKey.self),
         Route(.get, "/api/keys", .keysRead, "listKeys", ListKeys.self),
@@ -58,6 +66,7 @@ enum RouteTable {
         Route(admin: .get, "/api/admin/tenants/{tenantId}/keys", "listTenantKeys", ListTenantKeys.self),
         Route(admin: .post, "/api/admin/tenants/{tenantId}/keys/{keyId}/rotate", "rotateTenantKey", RotateTenantKey.self),
         Route(admin: .delete, "/api/admin/tenants/{tenantId}/keys/{keyId}", "revokeTenantKey", RevokeTenantKey.self),
+        Route(admin: .get, "/api/admin/policies", "getPolicyFolder", GetPolicyFolder.self),
         Route(admin: .get, "/api/admin/audit", "listAllAudit", ListAllAudit.self),
 
         // The socket itself is set up below HTTP; this answers those who ask for it in a way that cannot be upgraded.

@@ -29,6 +29,19 @@ public struct JSONSchema: Sendable {
         return validator.validate(instance)
     }
 
+    public enum Verdict: Sendable, Hashable {
+        case accepts, rejects
+        /// A bound was reached before it was known.
+        case undecided
+    }
+
+    /// For those to whom "nobody knows" is not the same as "no".
+    public func verdict(on instance: JSONNode) -> Verdict {
+        var validator = SchemaValidator(self, limits: limits)
+        let violations = validator.validate(instance)
+        return validator.isUndecided ? .undecided : violations.isEmpty ? .accepts : .rejects
+    }
+
     public func accepts(_ instance: JSONNode) -> Bool { violations(of: instance).isEmpty }
 }
 

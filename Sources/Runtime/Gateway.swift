@@ -26,6 +26,8 @@ public final class Gateway: Sendable {
     public let feeds: FeedHub
     public let policies: PolicyBook
     public let gate: ToolGate
+    public let tenantPolicies: PolicyService
+    public let approvals: ApprovalService
     public let devices: DeviceService
     public let deviceHub: DeviceHub
     public let creations: Creations
@@ -43,6 +45,7 @@ public final class Gateway: Sendable {
     private let workers: RunWorkers
     private let performer: RunPerformer
     private let sweepers: Sweepers
+    private let tenantPolicyBook: TenantPolicyBook
     private let accessWatch: AccessWatch
 
     public struct Dependencies: Sendable {
@@ -65,12 +68,16 @@ public final class Gateway: Sendable {
         self.logger = logger
         replicaID = .generate()
         metrics = MetricsRegistry()
-        policies = try PolicyBook(directory: configuration.policiesDirectory, logger: logger)
-        gate = ToolGate(policies: policies)
+        policies = try PolicyBook(directory: configuration.policiesDirectory, metrics: metrics, logger: logger)
         postgres = PostgresClient(dependencies.postgres, logger: logger)
         database = Database(client: postgres)
         redis = RedisClient(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
         subscriber = RedisSubscriber(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
+        tenantPolicyBook = TenantPolicyBook(database: database, subscriber: subscriber, logger: logger)
+        gate = ToolGate(
+            folder: policies, tenants: tenantPolicyBook, rates: CallRates(redis: redis, metrics: metrics, logger: logger), metrics: metrics)
+        tenantPolicies = PolicyService(
+            database: database, folder: policies, tenants: tenantPolicyBook, gate: gate, notices: TenantNotices(redis))
         hasher = PasswordHasher(
             threads: Limits.hashThreads, maxQueued: Limits.maxQueuedHashes, parameters: configuration.argon2)
         httpClient = HTTPClient(
@@ -111,6 +118,9 @@ public final class Gateway: Sendable {
                 try await httpClient.execute(request, timeout: .seconds(Int64(Limits.maxMCPCallSeconds)), logger: nil)
             },
             headers: { _, server in try MCPTools.literalHeaders(of: server) }, metrics: metrics, logger: logger)
+        approvals = ApprovalService(database: database, runs: runs, gate: gate) { scope, call, target in
+            if target == .device { link.callReleased(scope, call) }
+        }
         performer = RunPerformer(
             database: database, publisher: publisher, versions: VersionBook(database: database),
             models: ModelDirectory(clients: [
@@ -177,6 +187,10 @@ public final class Gateway: Sendable {
             }
             group.addTask {
                 await self.sweepers.run()
+                return .helper
+            }
+            group.addTask {
+                await self.tenantPolicyBook.run()
                 return .helper
             }
             group.addTask {

@@ -28,7 +28,7 @@ struct Sweepers: Sendable {
         let claims = Claims(database)
         do {
             for call in try await claims.overdueCalls(limit: Limits.sweepBatch) {
-                _ = try await runs.decide(call.scope, call.runID) { RunMachine.record(.expired, of: call.callID, in: $0) }
+                _ = try await runs.decide(call.scope, call.runID) { RunMachine.expire(call.callID, in: $0) }
             }
             for (scope, run) in try await claims.overdueRuns(limit: Limits.sweepBatch) {
                 let decision = try await runs.decide(scope, run) { state in

@@ -76,9 +76,10 @@ extension TenantChanges {
     }
 
     /// Adds a version, or finds the one with an equal config, and makes it current. The agent's row is locked, so that two
-    /// publishers number their versions one after the other.
+    /// publishers number their versions one after the other. `decisions` is what the gate said of its tools, for the audit log.
     public func publish(
-        _ id: AgentID, version: String?, config: RawJSON, configHash: String, metadata: RawJSON?
+        _ id: AgentID, version: String?, config: RawJSON, configHash: String, metadata: RawJSON?,
+        decisions: RawJSON? = nil
     ) async throws -> PublishOutcome {
         let tenantID = tenantID
         return try await database.withTransaction { transaction in
@@ -120,6 +121,7 @@ extension TenantChanges {
                 writer.field("version", string: version.version)
                 writer.field("configHash", string: version.configHash)
                 writer.field("isNew", bool: outcome.isNew)
+                writer.field("policy", rawIfPresent: decisions)
             }
             _ = try await transaction.query(insert(entry))
             return outcome

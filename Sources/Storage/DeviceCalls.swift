@@ -12,6 +12,7 @@ public struct DispatchCandidate: Sendable {
         /// Calls that it was asked and has not answered.
         public let openCalls: Int
         public let connectedAt: Timestamp
+        public let labels: [String: String]
     }
 
     public let runID: RunID
@@ -19,6 +20,8 @@ public struct DispatchCandidate: Sendable {
     public let tool: String
     public let agentName: String
     public let deadlineAt: Timestamp
+    /// Labels that any device for it has.
+    public let selectorLabels: [String: String]
     public let device: Device?
 }
 
@@ -52,11 +55,11 @@ extension TenantDatabase {
             SELECT c.run_id, c.call_id, c.tool, r.agent_name, c.deadline_at, d.device_id, d.session_id, d.replica_id, d.allowed_tools,
                 (SELECT count(*) FROM hsafa.tool_calls o
                  WHERE o.tenant_id = \(tenantID) AND o.device_id = d.device_id AND o.status = 'dispatched'),
-                d.connected_at
+                d.connected_at, d.labels, c.device_selector
             FROM hsafa.tool_calls c
             JOIN hsafa.runs r ON r.tenant_id = \(tenantID) AND r.run_id = c.run_id
             LEFT JOIN LATERAL (
-                SELECT m.device_id, s.session_id, s.replica_id, m.allowed_tools, s.connected_at
+                SELECT m.device_id, s.session_id, s.replica_id, m.allowed_tools, s.connected_at, m.labels
                 FROM (
                     SELECT x.* FROM hsafa.devices x
                     WHERE x.tenant_id = \(tenantID) AND x.device_id = (c.device_selector->>'id')::uuid
@@ -84,16 +87,23 @@ extension TenantDatabase {
         ).mapRows(Self.candidate)
     }
 
+    private static func selectorLabels(_ row: PostgresRow, _ column: Int) throws(PostgresError) -> [String: String] {
+        guard let selector = try row.decode(column, as: RawJSON?.self), let labels = try? selector.document().root["labels"] else {
+            return [:]
+        }
+        return labels.members.reduce(into: [:]) { all, member in all[member.key] = member.value.string }
+    }
+
     private static func candidate(_ row: PostgresRow) throws(PostgresError) -> DispatchCandidate {
         var device: DispatchCandidate.Device?
         if let id = try row.decode(5, as: DeviceID?.self) {
             device = DispatchCandidate.Device(
                 deviceID: id, sessionID: try row.decode(6), replicaID: try row.decode(7), allowedTools: try row.decode(8),
-                openCalls: try row.decode(9), connectedAt: try row.decode(10))
+                openCalls: try row.decode(9), connectedAt: try row.decode(10), labels: try labels(row, 11))
         }
         return DispatchCandidate(
             runID: try row.decode(0), callID: try row.decode(1), tool: try row.decode(2), agentName: try row.decode(3),
-            deadlineAt: try row.decode(4), device: device)
+            deadlineAt: try row.decode(4), selectorLabels: try selectorLabels(row, 12), device: device)
     }
 
     /// Calls that wait and could go to this device, oldest first.

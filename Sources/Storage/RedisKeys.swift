@@ -20,6 +20,8 @@ public enum RedisKeys {
     public static let tenantsChanged = "tenants:changed"
     /// A rate's theoretical arrival time, or a sorted set of holders by their expiry.
     public static func limit(_ tenant: TenantID, _ name: LimitName) -> String { "tenant:{\(tenant)}:limit:\(name.rawValue)" }
+    /// Calls of the last minute that a rule of policy counts, a sorted set by their time.
+    public static func policyCalls(_ tenant: TenantID, rule: String) -> String { "tenant:{\(tenant)}:calls:\(rule)" }
     /// What is used and reserved of one day's tokens, a hash.
     public static func tokens(_ tenant: TenantID, _ day: UsageDay) -> String { "tenant:{\(tenant)}:limit:tokens:\(day)" }
     /// The reservations of that day by their expiry, a sorted set of `<id>:<tokens>`.

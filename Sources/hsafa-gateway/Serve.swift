@@ -32,7 +32,7 @@ struct Serve: AsyncParsableCommand {
                 Gateway.Dependencies(
                     postgres: settings.postgres, redis: settings.redis, eventLoopGroup: MultiThreadedEventLoopGroup.singleton),
                 logger: logger)
-        } catch let error as PolicyBook.Failure { throw ValidationError("policies: \(error.description)") }
+        } catch let error as PolicyFolder.Failure { throw ValidationError("the policies are invalid:\n\(error.description)") }
         let process = GatewayProcess(
             gateway: gateway, listener: ListenerConfiguration(certificates: certificates, cors: settings.cors))
         let group = ServiceGroup(
@@ -81,7 +81,7 @@ struct GatewayProcess: Service {
     /// SIGHUP would otherwise end the process.
     private func reloadAtHangup() async {
         for await _ in await UnixSignalsSequence(trapping: .sighup) {
-            gateway.policies.reload()
+            gateway.policies.reload(always: true)
             listener.certificates?.reload()
         }
     }

@@ -27,6 +27,9 @@ struct RunPropertyTests {
         for call in state.calls {
             #expect(RunMachine.record(.expired, of: call.call.callID, in: state) == nil)
             #expect(RunMachine.dispatch(call.call.callID, to: .generate(), in: state) == nil)
+            #expect(RunMachine.approve(call.call.callID, by: "key:k", in: state) == nil)
+            #expect(RunMachine.denyApproval(call.call.callID, message: "no", in: state) == nil)
+            #expect(RunMachine.expire(call.call.callID, in: state) == nil)
         }
         let end = try #require(simulation.log.last)
         #expect(end.type.isTerminal)

@@ -23,6 +23,7 @@ struct RunSimulation {
     /// The outbox: each call that was asked of a target, and its one outcome.
     private var outbox: [CallID: ToolOutcome?] = [:]
     private var asked: [(id: CallID, target: ToolTarget)] = []
+    private var approvals: [CallID: ApprovalStatus] = [:]
     private var workers: [Worker] = []
     private var generator: SeededGenerator
     private let maxSteps: Int
@@ -52,6 +53,14 @@ struct RunSimulation {
             try require(outbox.updateValue(nil as ToolOutcome?, forKey: call.callID) == nil, "call \(call.callID) was inserted twice")
             asked.append((call.callID, call.target))
         }
+        for hold in transition.held {
+            try require(outbox[hold.callID] == .some(.none), "a call is held that is not open")
+            try require(approvals.updateValue(.pending, forKey: hold.callID) == nil, "call \(hold.callID) was held twice")
+        }
+        for settled in transition.settled {
+            try require(approvals[settled.callID] == .pending, "an approval was settled that was not pending")
+            approvals[settled.callID] = settled.status
+        }
         for outcome in transition.outcomes {
             guard case .some(.none) = outbox[outcome.callID] else {
                 throw Broken(description: "an outcome for a call that is not there or has one")
@@ -75,10 +84,15 @@ struct RunSimulation {
         try require(status != .queued || resumeReason != nil, "queued, and nobody knows why")
         if status == .waitingTool {
             try require(!state.openCalls.isEmpty, "it waits for no call")
-            try require(!state.openCalls.contains { $0.target == .server }, "it waits for a server call")
+            try require(!state.openCalls.contains { $0.target == .server && !$0.isAwaitingApproval }, "it waits for a server call")
             try require(!state.isCancelRequested, "it waits although its cancel was requested")
         }
+        for call in state.calls where call.target != nil {
+            try require((approvals[call.call.callID] == .pending) == call.isAwaitingApproval, "the log and the table of approvals differ")
+            try require(call.approval == nil || call.deviceID == nil || call.isApproved, "a device was asked without approval")
+        }
         if status.isTerminal {
+            try require(!approvals.values.contains(.pending), "an approval is pending after the end")
             try require(state.openCalls.isEmpty, "a call is open after the end")
             try require(outbox.values.allSatisfy { $0 != nil }, "a row of the outbox is open after the end")
         }
@@ -163,6 +177,11 @@ struct RunSimulation {
             if try emit(index, [event]) { workers[index].isStreaming = true }
         case .runServerCalls(let calls):
             guard let call = calls.randomElement(using: &generator) else { throw Broken(description: "no server call to run") }
+            try require(call.approval == nil || call.isApproved, "a call is carried out that nobody approved")
+            if call.approval == nil, generator.oneIn(8) {
+                let request = ApprovalRequest(expiresSeconds: 60, rules: ["late"], now: LogBuilder.time)
+                return try transition(index) { state, _ in RunMachine.requireApproval(request, of: call.call.callID, in: state) }
+            }
             let outcome: ToolOutcome =
                 generator.oneIn(3)
                 ? .failed(ToolError(code: "c", message: "m"), source: .server) : .result(RawJSON("{\"ok\":true}"), source: .server)
@@ -183,7 +202,8 @@ struct RunSimulation {
             let target = ToolTarget.allCases.randomElement(using: &generator) ?? .server
             let new = NewToolCall(
                 callID: call.callID, providerCallID: call.providerCallID, tool: "t", target: target, arguments: .emptyObject, device: nil,
-                timeoutSeconds: 60)
+                timeoutSeconds: 60, maxResultBytes: generator.oneIn(3) ? 256 : nil, countedRules: generator.oneIn(2) ? ["r"] : [],
+                approval: generator.oneIn(4) ? ApprovalRequest(expiresSeconds: 60, rules: ["a"], now: LogBuilder.time) : nil)
             requested.append(call)
             if generator.oneIn(6) {
                 prepared.append(
@@ -209,7 +229,7 @@ struct RunSimulation {
 
     /// One random event of the world. Facts from outside are decided on a fold of their own.
     mutating func happen() throws {
-        switch Int.random(in: 0..<20, using: &generator) {
+        switch Int.random(in: 0..<23, using: &generator) {
         case 0..<11:
             if workers.isEmpty {
                 try claim()
@@ -240,6 +260,16 @@ struct RunSimulation {
         case 18:
             // The lease ran out while the worker still believes in it.
             if status == .running, generator.oneIn(2) { try claim() }
+        case 19..<22:
+            // A person, or the clock; also about calls that nobody is asked of, and twice.
+            guard let call = asked.randomElement(using: &generator) else { return }
+            let decision =
+                switch Int.random(in: 0..<4, using: &generator) {
+                case 0: RunMachine.denyApproval(call.id, message: "no", in: state)
+                case 1 where state.call(call.id)?.isAwaitingApproval == true: RunMachine.expire(call.id, in: state)
+                default: RunMachine.approve(call.id, by: "key:k", in: state)
+                }
+            if let decision { try write(decision, claim: 0) }
         default:
             guard generator.oneIn(4) else { return }
             if let decision = RunMachine.requestCancel(state, reason: "enough") { try write(decision, claim: 0) }
@@ -252,7 +282,10 @@ struct RunSimulation {
             if status.isTerminal { return }
             if status == .waitingTool {
                 guard let call = state.openCalls.first,
-                    let decision = RunMachine.record(.result(.null, source: .browser), of: call.call.callID, in: state)
+                    let decision = call.isAwaitingApproval
+                        ? generator.oneIn(2)
+                            ? RunMachine.approve(call.call.callID, by: "key:k", in: state) : RunMachine.expire(call.call.callID, in: state)
+                        : RunMachine.record(.result(.null, source: .browser), of: call.call.callID, in: state)
                 else { throw Broken(description: "it waits for a call that takes no outcome") }
                 try write(decision, claim: 0)
             } else if let index = workers.indices.last {

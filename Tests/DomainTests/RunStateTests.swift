@@ -4,7 +4,7 @@ import Testing
 
 /// Builds logs by hand, event by event.
 struct LogBuilder {
-    private(set) var events: [RunEvent] = []
+    var events: [RunEvent] = []
     static let time = Timestamp(millisecondsSinceUnixEpoch: 1_795_339_800_125)
 
     @discardableResult

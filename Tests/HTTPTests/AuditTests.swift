@@ -25,6 +25,21 @@ struct AuditTests {
         #expect(named == Set(AuditAction.allCases))
     }
 
+    /// A policy, two decisions under it, and a version that it refuses.
+    private func changePolicies(_ tenant: TestTenant) async throws {
+        let asks =
+            #"{"version":1,"rules":[{"id":"a","effect":"require_approval","tools":["ask"]},{"id":"n","effect":"deny","tools":["no"]}]}"#
+        #expect(try await tenant.send("PUT", "/api/policies/p", asks).status == 201)
+        for decision in ["approve", "deny"] {
+            let run = try await tenant.run("for-\(decision)", steps: [Config.calls("ask")], tools: [Config.browser("ask")])
+            let (call, _) = try await tenant.approval(of: run)
+            #expect(try await tenant.decide(decision, run, call).status == 200)
+        }
+        let config = Config.text("refused", steps: [Config.says], tools: [Config.browser("no")])
+        #expect(try await tenant.send("POST", "/api/agents", #"{"name":"refused","config":\#(config)}"#).status == 422)
+        #expect(try await tenant.send("DELETE", "/api/policies/p").status == 204)
+    }
+
     /// Everything that can be changed, once.
     private func changeEverything(_ tenant: TestTenant, _ admin: HsafaClient) async throws -> [String] {
         func send(_ method: String, _ path: String, _ body: String? = nil) async throws -> Answer {
@@ -42,6 +57,7 @@ struct AuditTests {
         _ = try await tenant.events(run)
         let waiting = try await tenant.run("waits", steps: [Config.calls("ask")], tools: [Config.browser("ask")])
         _ = try await send("POST", "/api/runs/\(waiting)/cancel")
+        try await changePolicies(tenant)
         _ = try await send("DELETE", "/api/agents/\(agentID)")
         let key = try await send("POST", "/api/keys", #"{"name":"k","scopes":["runs:read"]}"#)
         let keyID = try key.string("keyId")
@@ -80,13 +96,14 @@ struct AuditTests {
                 #expect(action == "device.enroll")
                 #expect(row["address"]?.string == "127.0.0.1")
             case "admin", "operator": #expect(row["address"] == nil)
+            case "agent": #expect(action == "tool_call.decide")
             default: Issue.record("\(row.rawJSON.string)")
             }
         }
         for secret in secrets + [tenant.key] { #expect(!log.text.contains(String(secret.dropFirst(17)))) }
         // One row a change: a rotation is not told twice.
         #expect(rows.filter { $0["action"]?.string == "key.rotate" }.count == 1)
-        #expect(rows.filter { $0["action"]?.string == "agent_version.publish" }.count == 3)
+        #expect(rows.filter { $0["action"]?.string == "agent_version.publish" }.count == 5)
     }
 
     @Test func `what changes nothing leaves no row`() async throws {

@@ -127,6 +127,8 @@ final class RawSocket {
 struct TestDevice: Sendable {
     let id: String
     let key: DeviceKey
+    /// What it claims to have.
+    var tools = ["fs.read"]
 
     func registration(_ challenge: JSONNode, signedBy other: DeviceKey? = nil) throws -> String {
         let audience = try #require(challenge["audience"]?.string)
@@ -134,8 +136,9 @@ struct TestDevice: Sendable {
         let signature = try (other ?? key).connectSignature(
             audience: audience, deviceId: id, nonce: try #require(challenge["nonce"]?.string),
             ts: try #require(challenge["ts"]?.string))
+        let claims = tools.map { #"{"name":"\#($0)"}"# }.joined(separator: ",")
         return
-            #"{"type":"device.register","deviceId":"\#(id)","signature":"\#(signature)","capabilities":{"tools":[{"name":"fs.read"}]}}"#
+            #"{"type":"device.register","deviceId":"\#(id)","signature":"\#(signature)","capabilities":{"tools":[\#(claims)]}}"#
     }
 
     /// Connects to this gateway and registers.

@@ -29,6 +29,13 @@ struct IsolationTests {
             INSERT INTO hsafa.enrollment_tokens (tenant_id, token_id, public_id, secret_hash, auto_approve, expires_at)
             VALUES (\(run.scope.tenantID), \(EnrollmentTokenID.generate()), \(run.scope.slug), '\\x00', true, now())
             """)
+        _ = try await run.tenant.changes(by: .test).putPolicy("p", document: RawJSON("{\"version\":1}"), hash: "h") { _ in }
+        try await db.asOwner(
+            run.scope,
+            """
+            INSERT INTO hsafa.approvals (tenant_id, run_id, call_id, status, call_hash, rules, expires_at)
+            VALUES (\(run.scope.tenantID), \(run.runID), \(call.callID), 'pending', 'h', '[]', now())
+            """)
         let request = IdempotentRequest(
             try #require(IdempotencyKey(header: "k")), principalID: .generate(), operation: "createRun", method: "POST", path: "/api/runs",
             query: nil, contentType: nil, body: [])

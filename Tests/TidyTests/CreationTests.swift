@@ -10,6 +10,9 @@ struct CreationTests {
         "suspendTenant": "Suspending a suspended tenant changes nothing.",
         "resumeTenant": "Resuming an active tenant changes nothing.",
         "approveDevice": "Approving an active device changes nothing.",
+        "approveCall": "A decision about a call is made once; a second one is told so.",
+        "denyCall": "A decision about a call is made once; a second one is told so.",
+        "evaluatePolicies": "It asks and changes nothing.",
     ]
 
     private struct Post {

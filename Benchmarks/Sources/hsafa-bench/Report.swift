@@ -68,6 +68,7 @@ final class Report {
             - Fan-out: a NIO server in a process of its own which writes an event of the same size, with the same chunk framing, to as many sockets.
             - Runs: the same number of rows in four commits a run, and the same stream entries, written bare by as many tasks.
             - Rate-limit decision: `EVALSHA` of the same script, by redis-benchmark over one connection with as many under way.
+            - A decision of policy: one look into a dictionary with as many strings as there are rules, in the same process.
             - Good requests beside wrong keys: the same requests alone, each timed from when it was due.
             - Device round trip: two INSERTs with their commits, one after the other, then one PUBLISH.
 

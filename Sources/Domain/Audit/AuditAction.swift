@@ -7,7 +7,15 @@ public enum AuditAction: String, Sendable, CaseIterable, Hashable {
     case agentUpdate = "agent.update"
     case agentDelete = "agent.delete"
     case agentVersionPublish = "agent_version.publish"
+    /// Its config was refused by policy; nothing was published.
+    case agentVersionRefuse = "agent_version.refuse"
     case runCancel = "run.cancel"
+    /// The gate's word on one call, written with the event that the call's request is.
+    case toolCallDecide = "tool_call.decide"
+    case toolCallApprove = "tool_call.approve"
+    case toolCallDeny = "tool_call.deny"
+    case policyPut = "policy.put"
+    case policyDelete = "policy.delete"
     case enrollmentTokenCreate = "enrollment_token.create"
     case deviceEnroll = "device.enroll"
     case deviceRegister = "device.register"

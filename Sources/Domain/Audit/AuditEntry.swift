@@ -13,6 +13,13 @@ public struct AuditEntry: Sendable {
         self.details = details
     }
 
+    /// For things that a name names, or whose details are at hand.
+    public init(_ action: AuditAction, named target: String, details: RawJSON? = nil) {
+        self.action = action
+        targetID = target
+        self.details = details
+    }
+
     public init<Entity>(_ action: AuditAction, _ target: EntityID<Entity>, _ build: (inout JSONWriter) -> Void) {
         self.init(action, target, details: .object(build))
     }

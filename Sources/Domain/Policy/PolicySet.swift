@@ -1,80 +1,60 @@
-public enum PolicyEffect: String, Sendable, Hashable {
-    case allow, deny
-}
-
-/// One rule of a policy file. An absent list matches everything.
-public struct PolicyRule: Sendable, Hashable {
-    public let id: String
-    public let tenants: [Glob]?
-    public let agents: [Glob]?
-    public let targets: Set<ToolTarget>?
-    public let tools: [Glob]?
-    public let effect: PolicyEffect
-
-    public init(id: String, tenants: [Glob]?, agents: [Glob]?, targets: Set<ToolTarget>?, tools: [Glob]?, effect: PolicyEffect) {
-        self.id = id
-        self.tenants = tenants
-        self.agents = agents
-        self.targets = targets
-        self.tools = tools
-        self.effect = effect
-    }
-
-    func matches(_ question: PolicyQuestion) -> Bool {
-        (targets?.contains(question.target) ?? true)
-            && (tenants?.contains { $0.matches(question.tenantSlug) } ?? true)
-            && (agents?.contains { $0.matches(question.agentName) } ?? true)
-            && (tools?.contains { $0.matches(question.tool) } ?? true)
-    }
-}
-
-public struct PolicyQuestion: Sendable, Hashable {
-    public let tenantSlug: String
-    public let agentName: String
-    public let target: ToolTarget
-    public let tool: String
-
-    public init(tenantSlug: String, agentName: String, target: ToolTarget, tool: String) {
-        self.tenantSlug = tenantSlug
-        self.agentName = agentName
-        self.target = target
-        self.tool = tool
-    }
-}
-
-public struct PolicyDecision: Sendable, Hashable {
-    public let effect: PolicyEffect
-    /// `rule` or `no_rule_matched`.
-    public let reason: String
-    public let ruleIDs: [String]
-
-    public var isAllowed: Bool { effect == .allow }
-}
-
-/// The operator's rules, all files together. deny beats allow; where nothing matches, the answer is deny.
-public struct PolicySet: Sendable, Hashable {
+/// The rules of one layer, all files together, compiled.
+public struct PolicySet: Sendable {
     public let rules: [PolicyRule]
-    /// Names the rules that decided, in logs: `sha256:…` over the files.
+    /// nil: the layer says nothing of hosts.
+    public let egress: EgressRules?
+    /// Names the rules that decided, in logs and in the audit log: `sha256:…` over the files.
     public let hash: String
+    private let index: PolicyIndex
 
-    public init(rules: [PolicyRule], hash: String) {
+    public init(rules: [PolicyRule], egress: EgressRules? = nil, hash: String) {
         self.rules = rules
+        self.egress = egress
         self.hash = hash
+        index = PolicyIndex(rules)
     }
 
     public static let denyAll = PolicySet(rules: [], hash: "none")
 
-    public func decide(_ question: PolicyQuestion) -> PolicyDecision {
-        var allowing: [String] = []
+    /// What the rules of one layer come to; nil when none matches.
+    struct Opinion: Sendable {
+        var effect: PolicyEffect
+        var reason: PolicyReason
+        var rules: [String]
+        var limits = PolicyLimits.none
+        var counted: [CountedRule] = []
+        var approvalSeconds: Int?
+    }
+
+    /// What may match counts where it makes the answer milder (allow) or asks a person, never as a denial: whoever asks before
+    /// everything is known asks again when it is.
+    func opinion(_ question: PolicyQuestion) -> Opinion? {
+        var matching: [PolicyRule] = []
         var denying: [String] = []
-        for rule in rules where rule.matches(question) {
-            switch rule.effect {
-            case .allow: allowing.append(rule.id)
-            case .deny: denying.append(rule.id)
+        var undecided: [String] = []
+        for position in index.candidates(question) {
+            let rule = rules[position]
+            switch rule.match(question) {
+            case .no: continue
+            case .undecided: undecided.append(rule.id)
+            case .possible: if rule.effect != .deny { matching.append(rule) }
+            case .yes: if rule.effect == .deny { denying.append(rule.id) } else { matching.append(rule) }
             }
         }
-        if !denying.isEmpty { return PolicyDecision(effect: .deny, reason: "rule", ruleIDs: denying) }
-        if !allowing.isEmpty { return PolicyDecision(effect: .allow, reason: "rule", ruleIDs: allowing) }
-        return PolicyDecision(effect: .deny, reason: "no_rule_matched", ruleIDs: [])
+        if !denying.isEmpty { return Opinion(effect: .deny, reason: .rule, rules: denying) }
+        if !undecided.isEmpty { return Opinion(effect: .deny, reason: .conditionUndecided, rules: undecided) }
+        guard let effect = matching.map(\.effect).max() else { return nil }
+        var opinion = Opinion(effect: effect, reason: .rule, rules: matching.filter { $0.effect == effect }.map(\.id))
+        for rule in matching {
+            opinion.limits = opinion.limits.narrowed(by: rule.limits)
+            if rule.limits.perRun != nil || rule.limits.perMinute != nil {
+                opinion.counted.append(CountedRule(rule: rule.id, perRun: rule.limits.perRun, perMinute: rule.limits.perMinute))
+            }
+            if rule.effect == .requireApproval {
+                opinion.approvalSeconds = PolicyLimits.smaller(
+                    opinion.approvalSeconds, rule.approvalSeconds ?? Limits.defaultApprovalSeconds)
+            }
+        }
+        return opinion
     }
 }

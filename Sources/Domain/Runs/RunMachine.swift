@@ -40,7 +40,7 @@ public enum RunMachine {
         }
         if state.isStepOpen { return .callModel(step: state.step, discardAfterSeq: state.stepStartSeq) }
         let open = state.openCalls
-        let server = open.filter { $0.target == .server }
+        let server = open.filter { $0.target == .server && !$0.isAwaitingApproval }
         if !server.isEmpty { return .runServerCalls(server) }
         if !open.isEmpty {
             return .end(RunTransition(events: [statusEvent(.waitingTool)], status: .waitingTool))
@@ -126,7 +126,7 @@ public enum RunMachine {
         for call in calls { add(call, step: state.step, to: &transition) }
         let waits = transition.newCalls.contains { new in !transition.outcomes.contains { $0.callID == new.callID } }
         let runsHere = transition.newCalls.contains { new in
-            new.target == .server && !transition.outcomes.contains { $0.callID == new.callID }
+            new.target == .server && new.approval == nil && !transition.outcomes.contains { $0.callID == new.callID }
         }
         if waits && !runsHere {
             transition.events.append(statusEvent(.waitingTool))
@@ -140,6 +140,10 @@ public enum RunMachine {
         case .admitted(let new):
             transition.newCalls.append(new)
             transition.events.append(requestedEvent(new, step: step))
+            if let hold = new.hold, let approval = new.approval {
+                transition.held.append(hold)
+                transition.events.append(approvalRequiredEvent(hold, expiresAt: approval.expiresAt))
+            }
         case .refused(let requested, let tool, let outcome):
             if let tool {
                 transition.newCalls.append(tool)
@@ -159,25 +163,38 @@ public enum RunMachine {
             writer.field("args", raw: call.arguments)
             writer.field("step", int: step)
             writer.field("timeoutSeconds", int: call.timeoutSeconds)
+            writer.field("maxResultBytes", intIfPresent: call.maxResultBytes)
+            if !call.countedRules.isEmpty {
+                writer.key("countedRules")
+                writer.beginArray()
+                for rule in call.countedRules { writer.string(rule) }
+                writer.endArray()
+            }
         }
     }
 
     /// A call has come to something. nil when it already had an outcome, or is not of this step: the first wins.
     public static func record(_ outcome: ToolOutcome, of callID: CallID, in state: RunState) -> RunTransition? {
         guard !state.status.isTerminal, let call = state.call(callID), call.isOpen else { return nil }
+        // Nobody was asked yet, so nobody can have answered.
+        if call.isAwaitingApproval, outcome.source != .gateway { return nil }
+        let outcome = outcome.bounded(to: call.maxResultBytes)
         var transition = RunTransition(events: [RunEventData.outcome(outcome, of: callID)])
         if call.target != nil { transition.outcomes = [CallOutcome(callID: callID, outcome: outcome)] }
+        if let settlement = settlement(of: call, by: outcome) { transition.settled = [settlement] }
         if state.status == .waitingTool, state.openCalls.count == 1 {
             transition.events.append(statusEvent(.queued))
             transition.status = .queued
-            transition.resumeReason = "tool_results"
+            transition.resumeReason = call.isAwaitingApproval ? "approval" : "tool_results"
         }
         return transition
     }
 
     /// A call goes to a device. nil when it is no longer open or already asked of another device.
     public static func dispatch(_ callID: CallID, to deviceID: DeviceID, in state: RunState) -> RunTransition? {
-        guard !state.status.isTerminal, let call = state.call(callID), call.isOpen, call.target == .device, call.deviceID == nil else {
+        guard !state.status.isTerminal, let call = state.call(callID), call.isOpen, call.target == .device, call.deviceID == nil,
+            !call.isAwaitingApproval
+        else {
             return nil
         }
         var transition = RunTransition(events: [
@@ -257,6 +274,7 @@ public enum RunMachine {
             let outcome = ToolOutcome.canceled(reason: reason)
             transition.events.append(RunEventData.outcome(outcome, of: call.call.callID))
             if call.target != nil { transition.outcomes.append(CallOutcome(callID: call.call.callID, outcome: outcome)) }
+            if let settlement = settlement(of: call, by: outcome) { transition.settled.append(settlement) }
         }
     }
 
@@ -269,7 +287,7 @@ public enum RunMachine {
         }
     }
 
-    private static func statusEvent(_ status: RunStatus) -> NewRunEvent {
+    static func statusEvent(_ status: RunStatus) -> NewRunEvent {
         NewRunEvent(.runStatus) { $0.field("status", string: status.rawValue) }
     }
 }

@@ -8,9 +8,29 @@ public struct CallState: Sendable, Hashable {
     public var deviceID: DeviceID?
     public var dispatches: Int
     public var outcome: ToolOutcome?
+    /// As requested, policy's bounds included.
+    public var timeoutSeconds: Int?
+    public var maxResultBytes: Int?
+    /// nil: no person was asked.
+    public var approval: CallApproval?
+
+    init(_ call: RequestedCall) {
+        self.call = call
+        dispatches = 0
+    }
 
     /// Asked of a target and without an outcome.
     public var isOpen: Bool { outcome == nil }
+
+    /// Of the call as the log has it, computed anew; nil for one that was asked of no target.
+    public var callHash: String? {
+        guard let target, let arguments else { return nil }
+        return CallHash.of(call.callID, tool: call.name, target: target, arguments: arguments)
+    }
+
+    public var isAwaitingApproval: Bool { if case .pending? = approval { isOpen } else { false } }
+    /// A person said yes to this very call.
+    public var isApproved: Bool { if case .approved(let hash)? = approval { hash == callHash } else { false } }
 }
 
 /// A log that cannot be folded: it was damaged, or written by a version that this one does not know.
@@ -34,6 +54,8 @@ public struct RunState: Sendable, Hashable {
     /// Deltas after this seq belong to the open step.
     public private(set) var stepStartSeq: Int64 = 0
     public private(set) var calls: [CallState] = []
+    /// Calls that were requested of targets in this run, by the rules that count them.
+    public private(set) var callsByRule: [String: Int] = [:]
     public private(set) var usage = TokenUsage()
     public private(set) var isCancelRequested = false
     public private(set) var cancelReason: String?
@@ -103,7 +125,22 @@ public struct RunState: Sendable, Hashable {
             update(event, data) { call in
                 call.target = data["target"]?.string.flatMap(ToolTarget.init(rawValue:))
                 call.arguments = data["args"]?.rawJSON
+                call.timeoutSeconds = data["timeoutSeconds"]?.int
+                call.maxResultBytes = data["maxResultBytes"]?.int
             }
+            for rule in data["countedRules"].map({ Array($0.elements) }) ?? [] {
+                if let rule = rule.string { callsByRule[rule, default: 0] += 1 }
+            }
+        case .toolCallApprovalRequired:
+            guard let hash = data["callHash"]?.string else {
+                throw RunLogFault(seq: event.seq, message: "an approval without the hash of its call")
+            }
+            update(event, data) { call in call.approval = .pending(callHash: hash) }
+        case .toolCallApproved:
+            guard let hash = data["callHash"]?.string else {
+                throw RunLogFault(seq: event.seq, message: "an approval without the hash of its call")
+            }
+            update(event, data) { call in call.approval = .approved(callHash: hash) }
         case .toolCallDispatched:
             update(event, data) { call in
                 call.deviceID = data["deviceId"]?.string.flatMap { DeviceID($0) }
@@ -122,7 +159,7 @@ public struct RunState: Sendable, Hashable {
             status = .failed
             error = data["error"].map { ToolError(code: $0["code"]?.string ?? "failed", message: $0["message"]?.string ?? "") }
         case .runCanceled: status = .canceled
-        case .toolCallApprovalRequired, .toolCallApproved, .assistantDelta, .reasoningDelta: break
+        case .assistantDelta, .reasoningDelta: break
         }
     }
 
@@ -132,7 +169,7 @@ public struct RunState: Sendable, Hashable {
         recoveries = 0
         let requested = (data["toolCalls"]?.elements).map { $0.compactMap(RunEventData.readCall) } ?? []
         turns.append(.assistant(text: data["text"]?.string ?? "", calls: requested))
-        calls = requested.map { CallState(call: $0, target: nil, arguments: nil, deviceID: nil, dispatches: 0, outcome: nil) }
+        calls = requested.map { CallState($0) }
         if let used = data["usage"] {
             usage = usage + TokenUsage(inputTokens: used["inputTokens"]?.int ?? 0, outputTokens: used["outputTokens"]?.int ?? 0)
         }

@@ -9,10 +9,16 @@ public struct NewToolCall: Sendable, Hashable {
     public let arguments: RawJSON
     public let device: DeviceSelector?
     public let timeoutSeconds: Int
+    /// Of the result's JSON; nil: the gateway's own bound alone.
+    public let maxResultBytes: Int?
+    /// Rules under whose `perRun` it counts.
+    public let countedRules: [String]
+    /// A person is asked first.
+    public let approval: ApprovalRequest?
 
     public init(
         callID: CallID, providerCallID: String, tool: String, target: ToolTarget, arguments: RawJSON, device: DeviceSelector?,
-        timeoutSeconds: Int
+        timeoutSeconds: Int, maxResultBytes: Int? = nil, countedRules: [String] = [], approval: ApprovalRequest? = nil
     ) {
         self.callID = callID
         self.providerCallID = providerCallID
@@ -21,6 +27,18 @@ public struct NewToolCall: Sendable, Hashable {
         self.arguments = arguments
         self.device = device
         self.timeoutSeconds = timeoutSeconds
+        self.maxResultBytes = maxResultBytes
+        self.countedRules = countedRules
+        self.approval = approval
+    }
+
+    var hold: ApprovalHold? {
+        approval.map { approval in
+            ApprovalHold(
+                callID: callID, tool: tool, target: target,
+                callHash: CallHash.of(callID, tool: tool, target: target, arguments: arguments), expiresSeconds: approval.expiresSeconds,
+                rules: approval.rules)
+        }
     }
 }
 
@@ -50,6 +68,11 @@ public struct RunTransition: Sendable {
     /// What the step's model call cost; counted in the tenant's books by the same transaction.
     public var spending: TokenSpending?
     public var error: ToolError?
+    /// Calls that wait for a person from now on, and those that no longer do.
+    public var held: [ApprovalHold] = []
+    public var settled: [ApprovalSettlement] = []
+    /// What the gate decided about calls of this transition: rows of the audit log.
+    public var decisions: [GateDecision] = []
     /// The step got its `assistant.message`.
     public var completesStep = false
 

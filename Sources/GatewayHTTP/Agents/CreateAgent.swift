@@ -6,7 +6,7 @@ import Storage
 
 /// `POST /api/agents`: an agent, with its first version when a config is given.
 struct CreateAgent: CreatingOperation {
-    static let audit = AuditRule.logs([.agentCreate, .agentVersionPublish])
+    static let audit = AuditRule.logs([.agentCreate, .agentVersionPublish, .agentVersionRefuse])
     let gateway: Gateway
 
     struct Draft {

@@ -6,7 +6,7 @@ import Storage
 
 /// `POST /api/agents/{agentId}/versions`: 201 with a new version, 200 with the one that has an equal config.
 struct PublishAgentVersion: CreatingOperation {
-    static let audit = AuditRule.logs([.agentVersionPublish])
+    static let audit = AuditRule.logs([.agentVersionRefuse, .agentVersionPublish])
     let gateway: Gateway
 
     struct Draft {

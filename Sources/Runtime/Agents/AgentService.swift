@@ -25,7 +25,7 @@ public struct AgentService: Sendable {
         let id = AgentID.generate()
         guard let config else { return (try await insert(id, name: name, description: description, in: tenant, by: author), nil) }
         // Checked before a transaction is opened for it.
-        _ = try checked(tenant.scope, config: config, pointer: "/config", agentName: name, configHash: nil)
+        _ = try await checked(tenant.scope, config: config, pointer: "/config", agentName: name, configHash: nil, by: author)
         return try await tenant.inTransaction { tenant in
             _ = try await insert(id, name: name, description: description, in: tenant, by: author)
             let (published, _) = try await publish(
@@ -82,12 +82,13 @@ public struct AgentService: Sendable {
         metadata: RawJSON?, by author: ChangeAuthor
     ) async throws -> (AgentVersionRecord, created: Bool) {
         guard let agent = try await tenant.agent(id) else { throw GatewayError.notFound("agent") }
-        let hash = try checked(tenant.scope, config: config, pointer: pointer, agentName: agent.name, configHash: configHash)
+        let (hash, decisions) = try await checked(
+            tenant.scope, config: config, pointer: pointer, agentName: agent.name, configHash: configHash, by: author)
         if let version, !Names.isValid(version) {
             throw GatewayError.invalidBody(JSONViolation(pointer: "/version", message: Names.rule))
         }
         let outcome = try await tenant.changes(by: author).publish(
-            id, version: version, config: config.rawJSON, configHash: hash, metadata: metadata)
+            id, version: version, config: config.rawJSON, configHash: hash, metadata: metadata, decisions: decisions)
         switch outcome {
         case .created(let record): return (record, true)
         case .existing(let record): return (record, false)
@@ -113,59 +114,85 @@ public struct AgentService: Sendable {
         return version
     }
 
-    /// Checks a config against its format and the operator's policy; returns its hash.
+    /// Checks a config against its format and against policy; returns its hash, and what the gate decided about its tools.
     private func checked(
-        _ scope: TenantScope, config: JSONNode, pointer: String, agentName: String, configHash: String?
-    ) throws(GatewayError) -> String {
+        _ scope: TenantScope, config: JSONNode, pointer: String, agentName: String, configHash: String?, by author: ChangeAuthor
+    ) async throws -> (hash: String, decisions: RawJSON) {
+        let parsed = try Self.parsed(config, pointer: pointer)
+        guard parsed.agentName == agentName else {
+            throw GatewayError.invalidBody(
+                JSONViolation(pointer: "\(pointer)/agent/name", message: "must be \(agentName), the agent's name, which is for life"))
+        }
+        let decisions = try await admitted(parsed, scope, pointer: pointer, by: author)
+        let hash: String
+        do throws(JSONError) { hash = try AgentConfig.hash(of: config) } catch {
+            throw GatewayError.invalidBody(
+                JSONViolation(pointer: pointer, message: "has no canonical form (RFC 8785): \(error)"))
+        }
+        if let configHash, configHash != hash {
+            throw GatewayError.invalidBody(
+                JSONViolation(pointer: "/configHash", message: "is not the hash of this config (RFC 8785, SHA-256), which is \(hash)"))
+        }
+        return (hash, decisions)
+    }
+
+    private static func parsed(_ config: JSONNode, pointer: String) throws(GatewayError) -> AgentConfig {
         guard config.raw.count <= Limits.maxConfigBytes else { throw .tooLarge("The config", maxBytes: Limits.maxConfigBytes) }
-        let parsed: AgentConfig
         do throws(JSONViolation) {
-            parsed = try AgentConfig(reading: config, at: pointer)
+            let parsed = try AgentConfig(reading: config, at: pointer)
             if let script = parsed.model.script { try SimulatedModel.validate(script: script) }
+            return parsed
         } catch {
             let isScript = error.pointer.hasPrefix(pointer + "/") || error.pointer == pointer
             throw .invalidBody(
                 isScript ? error : JSONViolation(pointer: "\(pointer)/model/script\(error.pointer)", message: error.message))
         }
-        guard parsed.agentName == agentName else {
-            throw .invalidBody(
-                JSONViolation(pointer: "\(pointer)/agent/name", message: "must be \(agentName), the agent's name, which is for life"))
-        }
-        let violations = denials(scope, parsed, pointer: pointer)
-        if !violations.isEmpty {
-            throw GatewayError(
-                status: 422, code: "tool_denied_by_policy", detail: "The operator's policy does not allow every tool of this agent.",
-                violations: violations)
-        }
-        let hash: String
-        do throws(JSONError) { hash = try AgentConfig.hash(of: config) } catch {
-            throw .invalidBody(
-                JSONViolation(pointer: pointer, message: "has no canonical form (RFC 8785): \(error)"))
-        }
-        if let configHash, configHash != hash {
-            throw .invalidBody(
-                JSONViolation(pointer: "/configHash", message: "is not the hash of this config (RFC 8785, SHA-256), which is \(hash)"))
-        }
-        return hash
     }
 
-    /// Tools that policy would never let through. Those of an MCP server that its config does not name are known only when the server is
-    /// asked: the gate sees them then.
-    private func denials(_ scope: TenantScope, _ config: AgentConfig, pointer: String) -> [JSONViolation] {
+    /// A tool that can never be used is an error, with the rule. What was decided goes into the audit log: with the version's own row, or,
+    /// where nothing is published, in a row that is written at once.
+    private func admitted(
+        _ config: AgentConfig, _ scope: TenantScope, pointer: String, by author: ChangeAuthor
+    ) async throws -> RawJSON {
+        let rules = try await gate.rules(scope)
         var violations: [JSONViolation] = []
-        func check(_ tool: ToolDefinition, _ place: String, _ subject: String, _ remedy: String) {
-            let decision = gate.decide(scope, agent: config.agentName, tool: tool)
-            guard !decision.isAllowed else { return }
-            let rules = decision.ruleIDs.isEmpty ? "no rule allows it" : "denied by \(decision.ruleIDs.joined(separator: ", "))"
-            violations.append(
-                JSONViolation(
-                    pointer: place,
-                    message: "\(subject)can never be used: \(rules) for target \(tool.target.rawValue); \(remedy) or ask the operator"))
+        let decisions = RawJSON.object { writer in
+            writer.field("policyHash", string: rules.policies.hash)
+            writer.key("tools")
+            writer.beginArray()
+            func look(at tool: ToolDefinition, _ place: String, _ subject: String, _ remedy: String) {
+                let decision = rules.decide(agent: config.agentName, tool: tool)
+                gate.count(.publish, decision.effect)
+                writer.beginObject()
+                writer.field("tool", string: tool.name)
+                writer.field("target", string: tool.target.rawValue)
+                writer.field("decision", string: decision.effect.rawValue)
+                writer.field("rule", stringIfPresent: decision.rules.first)
+                writer.endObject()
+                guard decision.isDenied else { return }
+                let named = decision.rules.isEmpty ? "no rule allows it" : "denied by \(decision.rules.joined(separator: ", "))"
+                violations.append(
+                    JSONViolation(
+                        pointer: place,
+                        message: "\(subject)can never be used: \(named) for target \(tool.target.rawValue); \(remedy) or ask the operator"))
+            }
+            for (index, tool) in config.tools.enumerated() { look(at: tool, "\(pointer)/tools/\(index)", "", "change the tool") }
+            // Tools of an MCP server that its config does not name are known only when the server is asked: the gate sees them then.
+            for (index, server) in config.mcpServers.enumerated() {
+                for tool in server.namedTools {
+                    look(at: tool, "\(pointer)/mcp/servers/\(index)/allowedTools", "\(tool.name) ", "leave it out")
+                }
+            }
+            writer.endArray()
         }
-        for (index, tool) in config.tools.enumerated() { check(tool, "\(pointer)/tools/\(index)", "", "change the tool") }
-        for (index, server) in config.mcpServers.enumerated() {
-            for tool in server.namedTools { check(tool, "\(pointer)/mcp/servers/\(index)/allowedTools", "\(tool.name) ", "leave it out") }
+        if !violations.isEmpty {
+            // Outside any transaction that is open: that one is about to be rolled back.
+            try await database.tenant(scope).changes(by: author).note(
+                AuditEntry(.agentVersionRefuse, named: config.agentName, details: decisions))
+            throw GatewayError(
+                status: 422, code: "tool_denied_by_policy", detail: "Policy does not allow every tool of this agent.",
+                violations: violations)
         }
-        return violations
+        return decisions
     }
 }

@@ -2,105 +2,99 @@ import Domain
 import JSON
 import Logging
 import Storage
+import Synchronization
 
 extension DeviceHub {
-    /// Which device a call goes to.
+    /// Which device a call goes to. There is none without the gate's pass for that call and that device.
     private struct Assignment: Sendable {
-        let callID: CallID
+        let pass: ToolPass
         let runID: RunID
         let deviceID: DeviceID
         let sessionID: DeviceSessionID
         let deadlineAt: Timestamp
+        var callID: CallID { pass.callID }
     }
 
-    private struct Refusal: Sendable {
-        let callID: CallID
-        let runID: RunID
-        let outcome: ToolOutcome
+    /// One round of decisions about the waiting calls of a run.
+    private struct Round: Sendable {
+        var assignments: [CallID: Assignment] = [:]
+        /// A call was refused, or waits for a person now: the others are looked at in another round.
+        var isCut = false
+        var counted: PolicyEffect?
     }
 
     /// Finds a device for each call that still waits, and sends what was decided once it is committed. A call for which nobody is
     /// online stays as it is: the registration of its device or the sweep comes back to it, or its deadline ends it.
     func dispatch(_ scope: TenantScope, _ calls: [CallID]) async {
-        var plan: [RunID: [Assignment]] = [:]
-        defer { for assignment in plan.values.joined() { registry.assigned(assignment.deviceID) } }
         do {
             let candidates = try await database.tenant(scope).dispatchCandidates(calls, onlineSeconds: onlineSeconds)
-            var refusals: [Refusal] = []
-            for (callID, rows) in Dictionary(grouping: candidates, by: \.callID) {
-                if let refusal = refusal(scope, callID, rows[0]) {
-                    refusals.append(refusal)
-                } else if let assignment = choose(callID, rows) {
-                    plan[assignment.runID, default: []].append(assignment)
+            guard !candidates.isEmpty else { return }
+            let rules = try await gate.rules(scope)
+            let runs = Dictionary(grouping: candidates, by: \.runID)
+            await withTaskGroup(of: Void.self) { group in
+                for (runID, rows) in runs {
+                    group.addTask {
+                        do { try await self.dispatch(rules, runID, Dictionary(grouping: rows, by: \.callID)) } catch {
+                            self.logger.warning("a run's calls not dispatched; the sweep tries again", metadata: ["cause": "\(error)"])
+                        }
+                    }
                 }
             }
-            for refusal in refusals {
-                _ = try await runs.decide(scope, refusal.runID) { RunMachine.record(refusal.outcome, of: refusal.callID, in: $0) }
-            }
-            await commit(scope, plan)
         } catch {
             logger.warning("calls not dispatched; the sweep tries again", metadata: ["cause": "\(error)"])
         }
     }
 
-    /// The gate's word at this moment: what policy admitted when it was asked for may be denied by now.
-    private func refusal(_ scope: TenantScope, _ callID: CallID, _ row: DispatchCandidate) -> Refusal? {
-        let decision = gate.admits(
-            PolicyQuestion(tenantSlug: scope.slug, agentName: row.agentName, target: .device, tool: row.tool))
-        guard !decision.isAllowed else { return nil }
-        return Refusal(
-            callID: callID, runID: row.runID,
-            outcome: .denied(
-                reason: decision.reason == "rule" ? "denied_by_policy" : decision.reason,
-                message: decision.ruleIDs.isEmpty
-                    ? "No policy rule allows \(row.tool) on target device." : "Policy denies \(row.tool) on target device."))
-    }
-
-    /// The least busy of those that may; of equals, the one that is connected longest.
-    private func choose(_ callID: CallID, _ rows: [DispatchCandidate]) -> Assignment? {
-        let devices = rows.compactMap(\.device).filter { device in
-            let isAllowed = device.allowedTools.map { $0.contains { Glob($0).matches(rows[0].tool) } } ?? true
-            // A session of this process that is not here has just ended; its row is about to say so.
-            return isAllowed && (device.replicaID != replicaID || registry.session(of: device.deviceID) != nil)
-        }
-        var chosen: DispatchCandidate.Device?
-        let deviceID = registry.assign { assigning in
-            let load = { (device: DispatchCandidate.Device) in device.openCalls + (assigning[device.deviceID] ?? 0) }
-            chosen = devices.filter { load($0) < Limits.maxCallsPerDevice }
-                .min { (load($0), $0.connectedAt) < (load($1), $1.connectedAt) }
-            return chosen?.deviceID
-        }
-        guard let deviceID, let chosen else { return nil }
-        return Assignment(
-            callID: callID, runID: rows[0].runID, deviceID: deviceID, sessionID: chosen.sessionID, deadlineAt: rows[0].deadlineAt)
-    }
-
-    /// All calls of a run in one decision, the runs beside each other.
-    private func commit(_ scope: TenantScope, _ plan: [RunID: [Assignment]]) async {
-        await withTaskGroup(of: Void.self) { group in
-            for (runID, assignments) in plan {
-                group.addTask {
-                    do { try await self.commit(scope, runID, assignments) } catch {
-                        self.logger.warning("a run's calls not dispatched; the sweep tries again", metadata: ["cause": "\(error)"])
-                    }
-                }
+    /// All calls of a run in one decision, unless the gate has something to say about one of them.
+    private func dispatch(_ rules: ToolRules, _ runID: RunID, _ rows: [CallID: [DispatchCandidate]]) async throws {
+        for _ in 0...rows.count {
+            let round = Mutex(Round())
+            // Devices that were chosen are busy until the commit is known, whatever came of it.
+            defer { for assignment in round.withLock({ $0.assignments.values }) { registry.assigned(assignment.deviceID) } }
+            let decision = try await runs.decide(rules.scope, runID) { state in
+                round.withLock { self.decide(rules, rows, state, &$0) }
             }
+            let (assignments, isCut, effect) = round.withLock { ($0.assignments, $0.isCut, $0.counted) }
+            if decision.answer == .applied, let effect { gate.count(.dispatch, effect) }
+            for assignment in assignments.values {
+                guard let call = decision.state.call(assignment.callID), call.isOpen, call.deviceID == assignment.deviceID else { continue }
+                if decision.answer == .applied {
+                    callsDispatched.add()
+                    gate.count(.dispatch, .allow)
+                }
+                send(call, assignment)
+            }
+            guard isCut, decision.answer == .applied else { return }
         }
     }
 
-    private func commit(_ scope: TenantScope, _ runID: RunID, _ assignments: [Assignment]) async throws {
-        let decision = try await runs.decide(scope, runID) { Self.transition(assignments, in: $0) }
-        for assignment in assignments {
-            guard let call = decision.state.call(assignment.callID), call.isOpen, call.deviceID == assignment.deviceID else { continue }
-            if decision.answer == .applied { callsDispatched.add() }
-            send(call, assignment)
-        }
-    }
-
-    private static func transition(_ assignments: [Assignment], in state: RunState) -> RunTransition? {
+    /// Decided anew whenever somebody else wrote first, so what an earlier try chose is kept where it still holds.
+    private func decide(
+        _ rules: ToolRules, _ rows: [CallID: [DispatchCandidate]], _ state: RunState, _ round: inout Round
+    ) -> RunTransition? {
+        round.isCut = false
+        round.counted = nil
         var transition: RunTransition?
-        for assignment in assignments {
-            guard let one = RunMachine.dispatch(assignment.callID, to: assignment.deviceID, in: state) else { continue }
+        for (callID, candidates) in rows {
+            guard let call = state.call(callID), call.isOpen, !call.isAwaitingApproval, call.deviceID == nil, let row = candidates.first
+            else { continue }
+            switch rules.atDispatch(agent: row.agentName, call, device: .open(labels: row.selectorLabels)) {
+            case .refused(let outcome, let record):
+                (round.isCut, round.counted) = (true, .deny)
+                var refusal = RunMachine.record(outcome, of: callID, in: state)
+                refusal?.decisions = [record]
+                return refusal
+            case .ask(let request, let record):
+                (round.isCut, round.counted) = (true, .requireApproval)
+                var held = RunMachine.requireApproval(request, of: callID, in: state)
+                held?.decisions = [record]
+                return held
+            case .pass: break
+            }
+            guard let assignment = round.assignments[callID] ?? choose(call, candidates, rules),
+                let one = RunMachine.dispatch(callID, to: assignment.deviceID, in: state)
+            else { continue }
+            round.assignments[callID] = assignment
             if transition == nil {
                 transition = one
             } else {
@@ -109,6 +103,32 @@ extension DeviceHub {
             }
         }
         return transition
+    }
+
+    /// The least busy of those that may; of equals, the one that is connected longest.
+    private func choose(_ call: CallState, _ rows: [DispatchCandidate], _ rules: ToolRules) -> Assignment? {
+        var passes: [DeviceID: ToolPass] = [:]
+        let devices = rows.compactMap(\.device).filter { device in
+            let isAllowed = device.allowedTools.map { $0.contains { Glob($0).matches(rows[0].tool) } } ?? true
+            // A session of this process that is not here has just ended; its row is about to say so.
+            guard isAllowed, device.replicaID != replicaID || registry.session(of: device.deviceID) != nil else { return false }
+            // What policy says of this very device.
+            guard case .pass(let pass) = rules.atDispatch(agent: rows[0].agentName, call, device: .chosen(labels: device.labels)) else {
+                return false
+            }
+            passes[device.deviceID] = pass
+            return true
+        }
+        var chosen: DispatchCandidate.Device?
+        let deviceID = registry.assign { assigning in
+            let load = { (device: DispatchCandidate.Device) in device.openCalls + (assigning[device.deviceID] ?? 0) }
+            chosen = devices.filter { load($0) < Limits.maxCallsPerDevice }
+                .min { (load($0), $0.connectedAt) < (load($1), $1.connectedAt) }
+            return chosen?.deviceID
+        }
+        guard let deviceID, let chosen, let pass = passes[deviceID] else { return nil }
+        return Assignment(
+            pass: pass, runID: rows[0].runID, deviceID: deviceID, sessionID: chosen.sessionID, deadlineAt: rows[0].deadlineAt)
     }
 
     /// After the commit. A frame that does not arrive is found missing by the process that holds the socket.

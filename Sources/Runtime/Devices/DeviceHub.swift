@@ -172,6 +172,9 @@ public final class DeviceHub: Sendable {
         if !calls.isEmpty { enqueue(.dispatch(scope, calls)) }
     }
 
+    /// A call may go out now that waited for a person.
+    func callReleased(_ scope: TenantScope, _ call: CallID) { enqueue(.dispatch(scope, [call])) }
+
     /// Tells devices that calls of theirs are over; `devices[i]` was asked `callIDs[i]`.
     public func callsEnded(_ scope: TenantScope, callIDs: [CallID], devices: [DeviceID?], reason: CallCancelReason) {
         for (call, device) in zip(callIDs, devices) {

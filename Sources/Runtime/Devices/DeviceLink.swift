@@ -12,10 +12,13 @@ final class DeviceLink: Sendable {
     }
 
     func callsCommitted(_ claimed: ClaimedRun, _ calls: [NewToolCall]) {
-        let device = calls.filter { $0.target == .device }
+        let device = calls.filter { $0.target == .device && $0.approval == nil }
         guard !device.isEmpty else { return }
         hub?.callsCommitted(claimed.scope, runID: claimed.runID, calls: device)
     }
+
+    /// A person approved it.
+    func callReleased(_ scope: TenantScope, _ call: CallID) { hub?.callReleased(scope, call) }
 
     func callsEnded(_ scope: TenantScope, _ calls: [CallState]) {
         let asked = calls.filter { $0.deviceID != nil }

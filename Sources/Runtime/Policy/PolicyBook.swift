@@ -1,4 +1,3 @@
-import Cryptography
 public import Domain
 import FoundationEssentials
 public import Logging
@@ -6,15 +5,34 @@ import Synchronization
 
 /// The operator's policies: read whole, checked whole, swapped whole.
 public final class PolicyBook: Sendable {
-    public struct Failure: Error, CustomStringConvertible, Sendable {
-        public let description: String
+    /// What an admin is told of the folder.
+    public struct Status: Sendable {
+        /// Of the set in force.
+        public let hash: String
+        public let rules: Int
+        public let files: [PolicyFolder.File]
+        public let loadedAt: Timestamp
+        /// Why the folder as it is now is not in force; empty: it is.
+        public let faults: [PolicyFault]
+        /// When the folder was last read, well or not.
+        public let readAt: Timestamp
+    }
+
+    private struct State {
+        var folder: PolicyFolder
+        var loadedAt: Timestamp
+        var readAt: Timestamp
+        var faults: [PolicyFault] = []
+        /// Of the folder as it was last read: an invalid folder is told of once, not at every look.
+        var lastSeen: Fingerprint
     }
 
     private let directory: String
     private let logger: Logger
-    private let policies: Mutex<PolicySet>
-    /// Of the folder as it was last read, well or not: an invalid folder is told of once, not at every look.
-    private let lastSeen: Mutex<Fingerprint>
+    private let state: Mutex<State>
+    /// One look at a time: a slow one must not put back what a later one has read.
+    private let reading = Mutex(())
+    private let failures: MetricCounter?
 
     /// What a look at the folder costs while nothing changes: a stat a file.
     private struct Fingerprint: Equatable {
@@ -27,38 +45,63 @@ public final class PolicyBook: Sendable {
         var files: [File] = []
     }
 
-    /// Refuses to start on an invalid file, naming file, line and what is wrong.
-    public init(directory: String, logger: Logger) throws {
+    /// Refuses to start on an invalid folder, naming each file, line and what is wrong.
+    public init(directory: String, metrics: MetricsRegistry? = nil, logger: Logger) throws(PolicyFolder.Failure) {
         self.directory = directory
         self.logger = logger
-        lastSeen = Mutex(Self.fingerprint(directory))
-        policies = Mutex(try Self.load(directory))
+        let seen = Self.fingerprint(directory)
+        let now = Timestamp.now()
+        state = Mutex(State(folder: try PolicyFolder(directory), loadedAt: now, readAt: now, lastSeen: seen))
+        failures = metrics?.counter("hsafa_policy_load_failures_total", help: "Changes of the policies folder that were invalid.")
+        metrics?.gauge("hsafa_policy_folder_invalid", help: "1 while the policies folder is invalid and an older set is in force.") {
+            [weak self] in self?.status.faults.isEmpty == false ? 1 : 0
+        }
+        metrics?.gauge("hsafa_policy_rules", help: "Rules of the operator in force.") { [weak self] in Double(self?.status.rules ?? 0) }
     }
 
-    public var current: PolicySet { policies.withLock { $0 } }
+    public var current: PolicySet { state.withLock { $0.folder.set } }
 
-    /// Reads the folder again if it changed; an invalid folder leaves the old set in force and says so.
-    public func reload() {
-        let now = Self.fingerprint(directory)
-        let hasChanged = lastSeen.withLock { last -> Bool in
-            defer { last = now }
-            return last != now
+    public var status: Status {
+        state.withLock { state in
+            Status(
+                hash: state.folder.set.hash, rules: state.folder.set.rules.count, files: state.folder.files, loadedAt: state.loadedAt,
+                faults: state.faults, readAt: state.readAt)
         }
-        guard hasChanged else { return }
-        do {
-            let fresh = try Self.load(directory)
-            let isNew = policies.withLock { current -> Bool in
-                defer { current = fresh }
-                return current.hash != fresh.hash
+    }
+
+    /// Reads the folder again if it changed, or `always`; an invalid folder leaves the old set in force and says so.
+    public func reload(always: Bool = false) {
+        reading.withLock { _ in
+            let seen = Self.fingerprint(directory)
+            guard always || state.withLock({ $0.lastSeen != seen }) else { return }
+            let now = Timestamp.now()
+            do throws(PolicyFolder.Failure) {
+                let fresh = try PolicyFolder(directory)
+                let isNew = state.withLock { state -> Bool in
+                    let isNew = state.folder.set.hash != fresh.set.hash || !state.faults.isEmpty
+                    state.lastSeen = seen
+                    state.folder = fresh
+                    state.faults = []
+                    (state.loadedAt, state.readAt) = (now, now)
+                    return isNew
+                }
+                if isNew {
+                    logger.notice("policies loaded", metadata: ["rules": "\(fresh.set.rules.count)", "hash": "\(fresh.set.hash)"])
+                }
+            } catch {
+                state.withLock { state in
+                    state.lastSeen = seen
+                    state.faults = error.faults
+                    state.readAt = now
+                }
+                failures?.add()
+                logger.error("policies not loaded; the old ones stay in force", metadata: ["cause": "\(error)"])
             }
-            if isNew { logger.notice("policies loaded", metadata: ["rules": "\(fresh.rules.count)", "hash": "\(fresh.hash)"]) }
-        } catch {
-            logger.error("policies not loaded; the old ones stay in force", metadata: ["cause": "\(error)"])
         }
     }
 
     private static func fingerprint(_ directory: String) -> Fingerprint {
-        let names = (try? names(in: directory)) ?? []
+        let names = (try? PolicyFolder.names(in: directory, tests: false)) ?? []
         return Fingerprint(
             files: names.map { name in
                 let attributes = try? FileManager.default.attributesOfItem(atPath: directory + "/" + name)
@@ -66,47 +109,5 @@ public final class PolicyBook: Sendable {
                     name: name, bytes: attributes?[.size] as? Int ?? -1, inode: attributes?[.systemFileNumber] as? Int ?? -1,
                     modified: attributes?[.modificationDate] as? Date ?? .distantPast)
             })
-    }
-
-    private static func names(in directory: String) throws -> [String] {
-        try FileManager.default.contentsOfDirectory(atPath: directory)
-            .filter { ($0.hasSuffix(".yaml") || $0.hasSuffix(".yml")) && !$0.contains(".test.") }.sorted()
-    }
-
-    static func load(_ directory: String) throws -> PolicySet {
-        let files: [String]
-        do { files = try names(in: directory) } catch {
-            throw Failure(description: "the policies folder \(directory) cannot be read; set POLICIES_DIR to it")
-        }
-        guard files.count <= Limits.maxPolicyFiles else {
-            throw Failure(description: "\(directory) holds \(files.count) policy files; \(Limits.maxPolicyFiles) are allowed")
-        }
-        var rules: [PolicyRule] = []
-        var digest: [UInt8] = []
-        for name in files {
-            let bytes = try read(URL(filePath: directory).appending(path: name), name)
-            digest += SHA256.hash(bytes)
-            rules += try PolicyFile.read(String(decoding: bytes, as: UTF8.self), name: name)
-        }
-        guard rules.count <= Limits.maxPolicyRules else {
-            throw Failure(description: "the policies have \(rules.count) rules; \(Limits.maxPolicyRules) are allowed")
-        }
-        var seen: Set<String> = []
-        for rule in rules where !seen.insert(rule.id).inserted {
-            throw Failure(description: "rule id \(rule.id) is used twice; ids are unique over all files")
-        }
-        return PolicySet(rules: rules, hash: "sha256:" + Hex.encode(SHA256.hash(digest)))
-    }
-
-    private static func read(_ file: URL, _ name: String) throws -> [UInt8] {
-        // Its size first: what is in the folder by mistake may be larger than memory.
-        let size = try? FileManager.default.attributesOfItem(atPath: file.path)[.size] as? Int
-        guard let size else { throw Failure(description: "\(name) cannot be read; let the gateway's user read it") }
-        guard size <= Limits.maxPolicyFileBytes else {
-            throw Failure(description: "\(name) is larger than \(Limits.maxPolicyFileBytes) bytes")
-        }
-        do { return [UInt8](try Data(contentsOf: file)) } catch {
-            throw Failure(description: "\(name) cannot be read; let the gateway's user read it")
-        }
     }
 }

@@ -130,13 +130,10 @@ struct RunPerformer: Sendable {
         if config.tool(named: name) == nil { inventory = try await interruptibly(writer) { await mcp.inventory(config, connections) } }
         if let tool = config.adding(inventory.definitions).tool(named: name) {
             // Asked again: policy may have changed since the call was requested.
-            if let refusal = gate.refusal(writer.claimed.scope, agent: writer.claimed.agentName, tool: tool) {
-                outcome = refusal
-            } else {
-                let arguments = call.arguments ?? .emptyObject
-                outcome = try await interruptibly(writer) {
-                    try await ServerTools.perform(tool, arguments: arguments, config, mcp, connections)
-                }
+            guard let pass = try await gate.pass(call, writer) else { return }
+            let arguments = call.arguments ?? .emptyObject
+            outcome = try await interruptibly(writer) {
+                try await ServerTools.perform(tool, arguments: arguments, pass, config, mcp, connections)
             }
         } else {
             let error = inventory.absence(of: name) ?? ToolError(code: "unknown_tool", message: "The agent has no tool of this name.")
@@ -165,7 +162,7 @@ struct RunPerformer: Sendable {
                 try await writer.emit(RunMachine.stepStarted(step, without: missing))
             }
             do {
-                let request = await request(step, attempt: restart, writer, config)
+                let request = try await request(step, attempt: restart, writer, config)
                 return try await tokens.spend(
                     writer.claimed.scope, tokens: TokenEstimate.tokens(of: request), interruption: { writer.interruption }
                 ) { day in
@@ -185,11 +182,12 @@ struct RunPerformer: Sendable {
         return false
     }
 
-    private func request(_ step: Int, attempt: Int, _ writer: RunWriter, _ config: AgentConfig) async -> ModelRequest {
+    private func request(_ step: Int, attempt: Int, _ writer: RunWriter, _ config: AgentConfig) async throws -> ModelRequest {
         let claimed = writer.claimed
+        let rules = try await gate.rules(claimed.scope)
         return ModelRequests.make(
             config, conversation: await writer.state.conversation, step: step, attempt: attempt,
-            tools: config.tools.filter { gate.decide(claimed.scope, agent: claimed.agentName, tool: $0).isAllowed })
+            tools: config.tools.filter { !rules.decide(agent: claimed.agentName, tool: $0).isDenied })
     }
 
     private func callModel(_ request: ModelRequest, _ writer: RunWriter, _ config: AgentConfig) async throws -> ModelResponse {
@@ -230,7 +228,9 @@ struct RunPerformer: Sendable {
     private func finish(
         _ response: ModelResponse, _ spending: TokenSpending, _ writer: RunWriter, _ config: AgentConfig
     ) async throws -> Bool {
-        let prepared = ToolCallPreparer(config: config, gate: gate, claimed: writer.claimed).prepare(response.calls)
+        let prepared = await ToolCallPreparer(
+            config: config, gate: gate, rules: try await gate.rules(writer.claimed.scope), claimed: writer.claimed
+        ).prepare(response.calls, counts: await writer.state.callsByRule)
         let usage = spending.usage
         try await writer.transition { state in
             var transition = RunMachine.finishStep(
@@ -240,6 +240,8 @@ struct RunPerformer: Sendable {
                     finishReason: response.finishReason.rawValue),
                 calls: prepared.calls, usage: usage, finishReason: response.finishReason.rawValue, maxSteps: config.maxSteps)
             transition.spending = spending
+            // Calls that are not begun were not let through.
+            if !transition.newCalls.isEmpty { transition.decisions = prepared.decisions }
             return transition
         }
         let state = await writer.state

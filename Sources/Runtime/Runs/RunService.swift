@@ -174,10 +174,15 @@ public final class RunService: Sendable {
             throw GatewayError.conflict(
                 "wrong_target", "A call of target \(call.target.rawValue) is answered by its \(call.target.rawValue), not over this route.")
         }
+        guard call.status != .awaitingApproval else {
+            throw GatewayError.conflict(
+                "approval_pending", "This call waits for a person: approve or deny it first, at …/tool-calls/\(callID)/approve or /deny.")
+        }
         let named = outcome.named(call.target == .browser ? .browser : .external)
         let decision = try await decide(scope, id) { RunMachine.record(named, of: callID, in: $0) }
         return decision.answer == .applied
-            || decision.state.call(callID)?.outcome == named && decision.answer == .nothingToDo
+            || decision.state.call(callID)?.outcome == named.bounded(to: decision.state.call(callID)?.maxResultBytes)
+                && decision.answer == .nothingToDo
                 && call.finishedAt == nil
     }
 

@@ -4,8 +4,9 @@ import JSON
 /// Tools that this process carries out itself. Those without a server are safe to repeat, so a crash in between costs nothing; a call to an MCP
 /// server is made at least once.
 enum ServerTools {
+    /// - Parameter pass: the gate's, for this call; there is no other way to have one.
     static func perform(
-        _ tool: ToolDefinition, arguments: RawJSON, _ config: AgentConfig, _ mcp: MCPTools, _ connections: MCPConnections
+        _ tool: ToolDefinition, arguments: RawJSON, _ pass: ToolPass, _ config: AgentConfig, _ mcp: MCPTools, _ connections: MCPConnections
     ) async throws -> ToolOutcome {
         switch tool.serverKind {
         case .static(let output): return .result(output, source: .server)

@@ -9,14 +9,19 @@ struct ToolCallPreparer {
         var requested: [RequestedCall] = []
         var calls: [PreparedCall] = []
         var admitted: [NewToolCall] = []
+        /// What the gate decided, for the audit log.
+        var decisions: [GateDecision] = []
     }
 
     let config: AgentConfig
     let gate: ToolGate
+    let rules: ToolRules
     let claimed: ClaimedRun
 
-    func prepare(_ calls: [ModelToolCall]) -> Prepared {
+    /// - Parameter counts: calls of the run so far, by the rules that count them.
+    func prepare(_ calls: [ModelToolCall], counts: [String: Int]) async -> Prepared {
         var prepared = Prepared()
+        var counts = counts
         for (index, call) in calls.enumerated() {
             let requested = RequestedCall(
                 callID: .generate(), providerCallID: call.providerCallID, name: call.name, arguments: call.arguments)
@@ -24,14 +29,17 @@ struct ToolCallPreparer {
             let isTooMany = index >= Limits.maxToolCallsPerStep
             let decision =
                 isTooMany
-                ? refusal(requested, "too_many_calls", "At most \(Limits.maxToolCallsPerStep) calls fit in a step.") : prepare(requested)
+                ? refusal(requested, "too_many_calls", "At most \(Limits.maxToolCallsPerStep) calls fit in a step.")
+                : await prepare(requested, &counts, &prepared.decisions)
             prepared.calls.append(decision)
             if case .admitted(let new) = decision { prepared.admitted.append(new) }
         }
         return prepared
     }
 
-    private func prepare(_ call: RequestedCall) -> PreparedCall {
+    private func prepare(
+        _ call: RequestedCall, _ counts: inout [String: Int], _ decisions: inout [GateDecision]
+    ) async -> PreparedCall {
         guard let tool = config.tool(named: call.name) else {
             let names = config.tools.map(\.name).joined(separator: ", ")
             return refusal(call, "unknown_tool", "There is no tool \(call.name). Tools: \(names.isEmpty ? "none" : names).")
@@ -40,9 +48,9 @@ struct ToolCallPreparer {
             return refusal(call, "arguments_too_large", "The arguments are larger than \(Limits.maxToolArgumentsBytes) bytes.")
         }
         let text = call.arguments.isEmpty ? "{}" : call.arguments
-        let arguments: RawJSON
+        let document: JSONDocument
         do throws(JSONError) {
-            let document = try JSONDocument(parsing: Array(text.utf8))
+            document = try JSONDocument(parsing: Array(text.utf8))
             guard document.root.kind == .object else {
                 return refusal(call, "invalid_arguments", "The arguments must be one JSON object.")
             }
@@ -51,16 +59,18 @@ struct ToolCallPreparer {
                 let list = faults.map { "\($0.pointer.isEmpty ? "the arguments" : $0.pointer) \($0.message)" }.joined(separator: "; ")
                 return refusal(call, "invalid_arguments", "The arguments do not fit the tool's inputSchema: \(list).")
             }
-            arguments = document.root.rawJSON.compacted()
         } catch {
             return refusal(call, "invalid_arguments", "The arguments are not valid JSON: \(error).")
         }
+        let verdict = await gate.admit(
+            call, of: tool, arguments: document.root, agent: claimed.agentName, under: rules, counts: &counts)
+        decisions.append(verdict.record)
         let new = NewToolCall(
-            callID: call.callID, providerCallID: call.providerCallID, tool: tool.name, target: tool.target, arguments: arguments,
-            device: tool.device, timeoutSeconds: tool.timeoutSeconds)
-        if let denied = gate.refusal(claimed.scope, agent: claimed.agentName, tool: tool) {
-            return .refused(call, tool: new, outcome: denied)
-        }
+            callID: call.callID, providerCallID: call.providerCallID, tool: tool.name, target: tool.target,
+            arguments: document.root.rawJSON.compacted(), device: tool.device,
+            timeoutSeconds: min(tool.timeoutSeconds, verdict.limits.timeoutSeconds ?? .max), maxResultBytes: verdict.limits.maxResultBytes,
+            countedRules: verdict.outcome == nil ? verdict.countedRules : [], approval: verdict.approval)
+        if let denied = verdict.outcome { return .refused(call, tool: new, outcome: denied) }
         return .admitted(new)
     }
 

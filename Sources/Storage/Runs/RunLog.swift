@@ -67,7 +67,8 @@ extension TenantDatabase {
                 \(outcomes.map { $0.outcome.result?.string }), \(outcomes.map { $0.outcome.error?.json.string }),
                 \(transition.dispatches.map(\.callID)), \(transition.dispatches.map(\.deviceID)))
             """
-        return transition.spending.map { counting($0, of: run, decision) } ?? decision
+        let noted = noting(transition, of: run, decision)
+        return transition.spending.map { counting($0, of: run, noted) } ?? noted
     }
 
     /// The decision, and in the same statement what it cost: in the books if it was applied, and only then.

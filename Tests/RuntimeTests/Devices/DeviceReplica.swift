@@ -20,6 +20,8 @@ struct DeviceReplica: Sendable {
     let hub: DeviceHub
     let devices: DeviceService
     let runs: RunService
+    let gate: ToolGate
+    let approvals: ApprovalService
 
     init(_ environment: TestEnvironment, policy: String = DeviceReplica.allowAll, heartbeatSeconds: Int = 30, isSweeping: Bool = true)
         throws
@@ -49,9 +51,16 @@ struct DeviceReplica: Sendable {
         let limiter = TenantLimiter(
             defaults: TenantLimits(), intervals: configuration.intervals, replicaID: replicaID, database: database, redis: redis,
             subscriber: subscriber, metrics: metrics, logger: logger)
+        let book = try PolicyBook(directory: folder.path, logger: logger)
+        gate = ToolGate(
+            folder: book, tenants: TenantPolicyBook(database: database, subscriber: subscriber, logger: logger),
+            rates: CallRates(redis: redis, metrics: metrics, logger: logger), metrics: metrics)
+        approvals = ApprovalService(database: database, runs: runs, gate: gate) { scope, call, target in
+            if target == .device { link.callReleased(scope, call) }
+        }
         hub = DeviceHub(
             configuration: configuration, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, runs: runs,
-            gate: ToolGate(policies: try PolicyBook(directory: folder.path, logger: logger)), limiter: limiter, metrics: metrics,
+            gate: gate, limiter: limiter, metrics: metrics,
             logger: logger)
         devices = DeviceService(configuration: configuration, database: database, redis: redis, hub: hub, runs: runs)
         link.hub = hub

@@ -62,7 +62,7 @@ struct PolicyBookTests {
             book.reload()
             #expect(book.current.rules.count == 1)
             #expect(lines.all.count == 1)
-            #expect(throws: PolicyBook.Failure.self) { try PolicyBook(directory: folder.path, logger: Logger(label: "test")) }
+            #expect(throws: PolicyFolder.Failure.self) { try PolicyBook(directory: folder.path, logger: Logger(label: "test")) }
         }
     }
 }

@@ -1,0 +1,78 @@
+/// Why a decision came out as it did.
+public enum PolicyReason: String, Sendable, Hashable {
+    /// Rules said so; they are named.
+    case rule
+    case noRuleMatched = "no_rule_matched"
+    /// A pattern of `when` reached its bound: nobody knows what the rule would have said, so the call is denied.
+    case conditionUndecided = "condition_undecided"
+}
+
+public struct PolicyDecision: Sendable, Hashable {
+    public let effect: PolicyEffect
+    public let reason: PolicyReason
+    /// The rules that decided, of both layers.
+    public let rules: [String]
+    /// Of all rules that let the call through.
+    public let limits: PolicyLimits
+    public let counted: [CountedRule]
+    /// How long a person has to decide; nil unless the effect is `requireApproval`.
+    public let approvalSeconds: Int?
+    /// Of the policies that decided.
+    public let policyHash: String
+
+    public var isDenied: Bool { effect == .deny }
+
+    /// What the model and the API are told: a stable code.
+    public var code: String { reason == .rule ? "denied_by_policy" : reason.rawValue }
+}
+
+/// The operator's folder and a tenant's own layer, as one. The folder is the ceiling: what it does not allow is denied, and the tenant's
+/// layer can only narrow it.
+public struct EffectivePolicies: Sendable {
+    public let folder: PolicySet
+    /// nil: the tenant has no policies of its own.
+    public let tenant: PolicySet?
+
+    public init(folder: PolicySet, tenant: PolicySet? = nil) {
+        self.folder = folder
+        self.tenant = tenant
+    }
+
+    /// Of both layers, where there are two.
+    public var hash: String { tenant.map { "\(folder.hash)+\($0.hash)" } ?? folder.hash }
+
+    public func decide(_ question: PolicyQuestion) -> PolicyDecision {
+        guard let ceiling = folder.opinion(question) else { return denied(.noRuleMatched, []) }
+        let own = tenant?.opinion(question)
+        if ceiling.effect == .deny { return denied(ceiling.reason, ceiling.rules) }
+        if let own, own.effect == .deny { return denied(own.reason, own.rules) }
+        let effect = max(ceiling.effect, own?.effect ?? .allow)
+        return PolicyDecision(
+            effect: effect, reason: .rule,
+            rules: [ceiling, own].compactMap { $0 }.filter { effect == .allow || $0.effect == effect }.flatMap(\.rules),
+            limits: ceiling.limits.narrowed(by: own?.limits ?? .none), counted: ceiling.counted + (own?.counted ?? []),
+            approvalSeconds: effect == .requireApproval ? PolicyLimits.smaller(ceiling.approvalSeconds, own?.approvalSeconds) : nil,
+            policyHash: hash)
+    }
+
+    private func denied(_ reason: PolicyReason, _ rules: [String]) -> PolicyDecision {
+        PolicyDecision(
+            effect: .deny, reason: reason, rules: rules, limits: .none, counted: [], approvalSeconds: nil, policyHash: hash)
+    }
+
+    // MARK: Egress
+
+    /// Whether this tenant's requests may go there: nothing is open that one of the layers closes. A folder that says nothing of hosts
+    /// opens public addresses.
+    public func egress(_ host: OutboundHost, port: Int, addresses: [IPAddress], tenantSlug: String) -> EgressVerdict {
+        let ceiling = (folder.egress ?? .publicAddresses).decide(host, port: port, addresses: addresses, tenantSlug: tenantSlug)
+        guard let own = tenant?.egress else { return ceiling }
+        return ceiling.stricter(own.decide(host, port: port, addresses: addresses, tenantSlug: tenantSlug))
+    }
+
+    /// The same before the name is resolved.
+    public func mayReach(_ host: OutboundHost, port: Int, tenantSlug: String) -> Bool {
+        (folder.egress ?? .publicAddresses).mayOpen(host, port: port, tenantSlug: tenantSlug)
+            && tenant?.egress?.mayOpen(host, port: port, tenantSlug: tenantSlug) ?? true
+    }
+}

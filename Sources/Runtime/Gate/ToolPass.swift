@@ -1,0 +1,77 @@
+import Domain
+import JSON
+
+/// Proof that the gate let this very call through, a moment ago. Only the gate makes one, and nothing that carries out a call takes
+/// anything else.
+public struct ToolPass: Sendable {
+    let callID: CallID
+    let policyHash: String
+
+    fileprivate init(_ call: CallState, _ decision: PolicyDecision) {
+        callID = call.call.callID
+        policyHash = decision.policyHash
+    }
+}
+
+/// The gate's word about a call that is about to be carried out.
+enum DispatchVerdict: Sendable {
+    case pass(ToolPass)
+    case refused(ToolOutcome, GateDecision)
+    /// Policy wants a person by now, who was not asked.
+    case ask(ApprovalRequest, GateDecision)
+}
+
+extension ToolRules {
+    /// Asked again at the last moment, with the arguments that stand in the log: what policy admitted when the call was requested, or a
+    /// person approved, may be denied by now.
+    func atDispatch(agent: String, _ call: CallState, device: PolicyQuestion.Device = .open(labels: [:])) -> DispatchVerdict {
+        guard let target = call.target, let arguments = call.arguments, let document = try? arguments.document() else {
+            let decision = GateDecision(
+                callID: call.call.callID, tool: call.call.name, target: call.target ?? .server, effect: .deny, reason: "not_requested",
+                rules: [], policyHash: policies.hash, arguments: .emptyObject)
+            return .refused(.denied(reason: "not_requested", message: "The call was asked of no target."), decision)
+        }
+        let decision = policies.decide(
+            PolicyQuestion(
+                tenantSlug: scope.slug, agentName: agent, target: target, tool: call.call.name, arguments: document.root, device: device))
+        func record(_ effect: PolicyEffect, _ reason: String) -> GateDecision {
+            GateDecision(
+                callID: call.call.callID, tool: call.call.name, target: target, effect: effect, reason: reason, rules: decision.rules,
+                policyHash: decision.policyHash, arguments: arguments)
+        }
+        if decision.isDenied {
+            let outcome = ToolOutcome.denied(by: decision, tool: call.call.name, target: target)
+            return .refused(outcome, record(.deny, decision.code))
+        }
+        switch call.approval {
+        case .pending:
+            return .refused(
+                .denied(reason: "approval_pending", message: "The call waits for approval."), record(.deny, "approval_pending"))
+        case .approved where !call.isApproved:
+            // Cannot come about: the log never changes. Should it, nothing goes out.
+            return .refused(
+                .denied(reason: "approval_void", message: "The approval is of another call."), record(.deny, "approval_void"))
+        case .approved: break
+        case nil:
+            if decision.effect == .requireApproval {
+                let request = ApprovalRequest(
+                    expiresSeconds: decision.approvalSeconds ?? Limits.defaultApprovalSeconds, rules: decision.rules, now: .now())
+                return .ask(request, record(.requireApproval, decision.reason.rawValue))
+            }
+        }
+        return .pass(ToolPass(call, decision))
+    }
+}
+
+extension ToolOutcome {
+    static func denied(by decision: PolicyDecision, tool: String, target: ToolTarget) -> ToolOutcome {
+        let place = "\(tool) on target \(target.rawValue)"
+        let message =
+            switch decision.reason {
+            case .rule: "Policy denies \(place)."
+            case .noRuleMatched: "No policy rule allows \(place) with these arguments."
+            case .conditionUndecided: "A policy rule could not be decided in time for \(place), so the call is denied."
+            }
+        return .denied(reason: decision.code, message: message)
+    }
+}

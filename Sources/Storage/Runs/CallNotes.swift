@@ -1,0 +1,47 @@
+import Domain
+import JSON
+import Postgres
+
+extension TenantDatabase {
+    /// The decision, and where it concerns people or the gate, what goes with it: approvals, and rows of the audit log. They are written
+    /// by functions that the statement calls once it is known that the decision was applied, so they see the rows that it wrote, and
+    /// nothing of them is written without it.
+    func noting(_ transition: RunTransition, of run: RunID, _ decision: SQL) -> SQL {
+        guard !transition.held.isEmpty || !transition.settled.isEmpty || !transition.decisions.isEmpty else { return decision }
+        var parameters = decision.parameters + [PostgresValue(tenantID), PostgresValue(run)]
+        let (tenant, place) = (parameters.count - 1, parameters.count)
+        var notes: [String] = []
+        func note(_ function: String, _ values: [PostgresValue]) {
+            let places = values.indices.map { "$\(parameters.count + $0 + 1)" }.joined(separator: ", ")
+            parameters += values
+            notes.append(
+                "CASE WHEN answer = 'applied' THEN hsafa.\(function)($\(tenant), $\(place), \(places)) END AS noted_\(notes.count)")
+        }
+        if !transition.held.isEmpty || !transition.settled.isEmpty {
+            let (held, settled) = (transition.held, transition.settled)
+            note(
+                "note_approvals",
+                [
+                    PostgresValue(held.map(\.callID)), PostgresValue(held.map(\.callHash)),
+                    PostgresValue(held.map { Int32($0.expiresSeconds) }),
+                    PostgresValue(held.map { hold in RawJSON.array { list in for rule in hold.rules { list.string(rule) } }.string }),
+                    PostgresValue(settled.map(\.callID)), PostgresValue(settled.map(\.status.rawValue)),
+                    PostgresValue(settled.map { Int32($0.timeoutSeconds ?? 0) }),
+                ])
+        }
+        if !transition.decisions.isEmpty {
+            note(
+                "note_decisions",
+                [
+                    PostgresValue(transition.decisions.map { _ in AuditRowID.generate() }),
+                    PostgresValue(transition.decisions.map(\.callID.description)),
+                    PostgresValue(transition.decisions.map(\.details.string)),
+                ])
+        }
+        let text = """
+            WITH written AS MATERIALIZED (\(decision.text))
+            SELECT answer, last_seq, lease_owner, \(notes.joined(separator: ", ")) FROM written
+            """
+        return SQL(unsafeSQL: text, parameters: parameters)
+    }
+}

@@ -1,0 +1,41 @@
+import Testing
+
+/// Nothing but the gate's road leads to what carries out a tool.
+struct GateTests {
+    /// What carries out calls, or sends them to where they are carried out, and the one file that may ask it to.
+    private static let executors: [(call: StaticString, by: Set<String>)] = [
+        ("ServerTools.perform(", ["Sources/Runtime/Runs/RunPerformer.swift"]),
+        ("DeviceFrame.call(", ["Sources/Runtime/Devices/DeviceDispatch.swift"]),
+        ("RunMachine.dispatch(", ["Sources/Runtime/Devices/DeviceDispatch.swift"]),
+    ]
+
+    private func sources() throws -> [SourceTree.File] { try SourceTree.sources.get() }
+
+    @Test func `executors are called where the gate has passed, and nowhere else`() throws {
+        for (call, files) in Self.executors {
+            let callers = Set(try sources().filter { file in file.lines.contains { $0.code.has(call) } }.map(\.path))
+            #expect(callers == files, "\(call)")
+        }
+    }
+
+    @Test func `a pass is made by the gate alone, and what carries out asks for one`() throws {
+        let makers = try sources().filter { file in file.lines.contains { $0.code.has("ToolPass(") } }.map(\.path)
+        #expect(makers == ["Sources/Runtime/Gate/ToolPass.swift"])
+        let pass = try #require(SourceTree.read("Sources/Runtime/Gate/ToolPass.swift"))
+        #expect(pass.contains("fileprivate init(_ call: CallState, _ decision: PolicyDecision)"))
+        let server = try #require(SourceTree.read("Sources/Runtime/Tools/ServerTools.swift"))
+        #expect(server.contains("_ pass: ToolPass"))
+        let device = try #require(SourceTree.read("Sources/Runtime/Devices/DeviceDispatch.swift"))
+        #expect(device.contains("let pass: ToolPass"))
+    }
+
+    @Test func `policies decide in one place`() throws {
+        let deciders = Set(
+            try sources().filter { $0.module == "Runtime" || $0.module == "GatewayHTTP" }
+                .filter { file in file.lines.contains { $0.code.has("policies.decide(") } }.map(\.path))
+        #expect(
+            deciders == [
+                "Sources/Runtime/Gate/ToolGate.swift", "Sources/Runtime/Gate/ToolPass.swift", "Sources/Runtime/Policy/PolicyService.swift",
+            ], "the gate at a call, the gate at dispatch, and the dry run")
+    }
+}
