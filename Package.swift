@@ -84,7 +84,7 @@ let package = Package(
             "Runtime",
             [
                 "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography", "ModelProviders", "CLinux",
-                nioCore, nioPosix, lifecycle, logging, httpClient, yams,
+                nioCore, nioPosix, nioHTTP1, lifecycle, logging, httpClient, yams,
             ]),
         library(
             "GatewayHTTP",
@@ -109,7 +109,7 @@ let package = Package(
             dependencies: [
                 "Postgres", "Redis", "Storage", "Domain", "JSON", "Cryptography", "Argon2", nioCore, nioPosix, logging,
             ], path: "Tests/Support", swiftSettings: settings),
-        .target(name: "TestServers", dependencies: [nioCore, nioPosix], path: "Tests/Servers", swiftSettings: settings),
+        .target(name: "TestServers", dependencies: [nioCore, nioPosix, nioHTTP1, nioSSL], path: "Tests/Servers", swiftSettings: settings),
         tests("JSONTests", ["JSON"]),
         tests("JSONSchemaTests", ["JSONSchema", "JSON"]),
         tests("CryptographyTests", ["Cryptography"]),
@@ -122,8 +122,8 @@ let package = Package(
         tests(
             "RuntimeTests",
             [
-                "TestSupport", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography",
-                "ModelProviders", lifecycle, logging, nioCore, nioPosix,
+                "TestServers", "TestSupport", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography",
+                "ModelProviders", lifecycle, logging, nioCore, nioPosix, nioSSL, httpClient,
             ]),
         tests(
             "HTTPTests",

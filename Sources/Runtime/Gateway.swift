@@ -1,4 +1,3 @@
-import AsyncHTTPClient
 import Argon2
 public import Domain
 public import Logging
@@ -18,6 +17,7 @@ public final class Gateway: Sendable {
     public let authenticator: Authenticator
     public let keyHolds: KeyHolds
     public let keys: KeyService
+    public let secrets: SecretService
     public let tenants: TenantService
     public let audit: AuditService
     public let agents: AgentService
@@ -38,7 +38,8 @@ public final class Gateway: Sendable {
     private let redis: RedisClient
     private let subscriber: RedisSubscriber
     private let hasher: PasswordHasher
-    private let httpClient: HTTPClient
+    /// The one way out by HTTP.
+    let egress: EgressGuard
     private let workers: RunWorkers
     private let performer: RunPerformer
     private let sweepers: Sweepers
@@ -48,6 +49,8 @@ public final class Gateway: Sendable {
         public var postgres: PostgresConfiguration
         public var redis: RedisConfiguration
         public var eventLoopGroup: any EventLoopGroup
+        /// nil: the system's.
+        public var resolver: (any HostResolver)?
 
         public init(postgres: PostgresConfiguration, redis: RedisConfiguration, eventLoopGroup: any EventLoopGroup) {
             self.postgres = postgres
@@ -72,8 +75,10 @@ public final class Gateway: Sendable {
         subscriber = RedisSubscriber(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
         hasher = PasswordHasher(
             threads: Limits.hashThreads, maxQueued: Limits.maxQueuedHashes, parameters: configuration.argon2)
-        httpClient = HTTPClient(
-            eventLoopGroup: dependencies.eventLoopGroup, configuration: ModelCallOptions.httpClientConfiguration())
+        egress = EgressGuard(
+            loops: dependencies.eventLoopGroup, resolver: dependencies.resolver, rules: { configuration.egress }, metrics: metrics,
+            logger: logger)
+        secrets = SecretService(database: database, keys: configuration.masterKeys, logger: logger)
         authenticator = Authenticator(database: database, hasher: hasher, metrics: metrics, logger: logger)
         creations = Creations(database: database, metrics: metrics)
         keyHolds = KeyHolds(cache: authenticator.cache, metrics: metrics)
@@ -105,8 +110,8 @@ public final class Gateway: Sendable {
         performer = RunPerformer(
             database: database, publisher: publisher, versions: VersionBook(database: database),
             models: ModelDirectory(clients: [
-                "simulated": SimulatedModel(), "openai-compatible": OpenAIChatClient(httpClient: httpClient),
-            ]), gate: gate, tokens: limiter.tokens, active: active, folds: runs.folds,
+                "simulated": { _ in SimulatedModel() }, "openai-compatible": { OpenAIChatClient(exchange: $0) },
+            ]), egress: egress, secrets: secrets, gate: gate, tokens: limiter.tokens, active: active, folds: runs.folds,
             callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)
@@ -147,7 +152,7 @@ public final class Gateway: Sendable {
             } catch { outcome = .failure(error) }
             self.hasher.shutDown()
             await self.authenticator.flushUses()
-            try? await self.httpClient.shutdown()
+            await self.egress.shutDown()
             self.postgres.shutDown()
             self.redis.shutDown()
             self.subscriber.shutDown()

@@ -22,13 +22,18 @@ public struct GatewayConfiguration: Sendable {
     public var trustedProxies: TrustedProxies
     /// Of tenants that have no others.
     public var limits: TenantLimits
+    /// Where requests of tools and models may go.
+    public var egress: EgressRules
+    /// nil: this gateway keeps no secrets.
+    public var masterKeys: MasterKeys?
 
     public init(
         host: String = "127.0.0.1", port: Int = 3000, publicURL: String? = nil, policiesDirectory: String = "policies",
         migrationsDirectory: String = "migrations", runLeaseSeconds: Int = 30, deviceHeartbeatSeconds: Int = 30,
         maxConcurrentRuns: Int = 256, metricsPort: Int? = nil, openAPIFile: String = "openapi.yaml",
         argon2: Argon2Parameters = Argon2Parameters(), trustedProxies: TrustedProxies = TrustedProxies(),
-        limits: TenantLimits = TenantLimits()
+        limits: TenantLimits = TenantLimits(), egress: EgressRules = .publicAddresses,
+        masterKeys: MasterKeys? = nil
     ) {
         self.host = host
         self.port = port
@@ -45,5 +50,7 @@ public struct GatewayConfiguration: Sendable {
         self.argon2 = argon2
         self.trustedProxies = trustedProxies
         self.limits = limits
+        self.egress = egress
+        self.masterKeys = masterKeys
     }
 }

@@ -41,6 +41,7 @@ struct Hsafa: AsyncParsableCommand {
         version: "1.0.0",
         subcommands: [
             Init.self, Validate.self, Publish.self, List.self, Pull.self, Run.self, Watch.self, DeviceGroup.self, KeysGroup.self,
+            SecretsGroup.self,
             AuditCommand.self, AdminGroup.self,
         ])
 

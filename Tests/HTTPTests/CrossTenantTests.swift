@@ -20,8 +20,12 @@ struct CrossTenantTests {
         },
         "getDevice": { _ in [] }, "revokeDevice": { _ in [] }, "approveDevice": { _ in [] }, "listDeviceSessions": { _ in [] },
         "getKey": { _ in [] }, "revokeKey": { _ in [] }, "rotateKey": { _ in ["{}", #"{"overlapSeconds":0}"#] },
+        "deleteSecret": { _ in [] },
         "updateDevice": { _ in [#"{"displayName":"mine now"}"#, #"{"labels":{"zone":"mine"}}"#] },
     ]
+
+    /// Names that each tenant gives for itself: to put something under another's name is to make one of one's own.
+    private static let ownNames: Set<String> = ["putSecret"]
 
     /// Ways to ask that must not make a difference.
     private static let queries: [String: [String]] = [
@@ -52,7 +56,8 @@ struct CrossTenantTests {
         let before = try await owner.gateway.environment.fingerprint(of: owner)
         #expect(before.count > 10 && before.values.contains { !$0.hasPrefix("0 rows") })
         var attempts = 0
-        for route in RouteTable.all where route.path.contains("{") && route.requirement != .admin {
+        for route in RouteTable.all
+        where route.path.contains("{") && route.requirement != .admin && !Self.ownNames.contains(route.operationID) {
             let kinds = TenantThings.parameters(route.path)
             guard let bodies = Self.bodies[route.operationID], kinds.allSatisfy({ things.ids[$0] != nil }) else {
                 Issue.record("\(route.operationID) \(route.path) has no entry in the cross-tenant suite")

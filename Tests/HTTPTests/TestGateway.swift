@@ -1,5 +1,6 @@
 import Argon2
 import AsyncHTTPClient
+import Cryptography
 import Domain
 import GatewayHTTP
 import HsafaClient
@@ -29,6 +30,9 @@ struct TestGateway: Sendable {
         return (front: front, back: try await running(in: environment))
     }
 
+    /// One for all gateways of this process, as for all replicas of a deployment.
+    static let masterKeys = MasterKey(SecureRandom.bytes(32)).map { MasterKeys(current: $0) }
+
     private struct DidNotStart: Error {}
 
     /// Lives as long as the test process.
@@ -43,6 +47,9 @@ struct TestGateway: Sendable {
             openAPIFile: TestEnvironment.repository + "/openapi.yaml")
         // As the tests' keys are hashed, whose strength is not what is under test.
         configuration.argon2 = Argon2Parameters(memoryKiB: 64, iterations: 1)
+        configuration.masterKeys = masterKeys
+        // The systems that tools of these tests reach are on this machine.
+        configuration.egress = EgressRules(byDefault: .public, allowances: [.init(tenants: nil, hosts: [try HostPattern("127.0.0.1")])])
         configure(&configuration)
         let gateway = try Gateway(
             configuration,

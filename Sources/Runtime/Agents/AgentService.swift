@@ -25,7 +25,7 @@ public struct AgentService: Sendable {
         let id = AgentID.generate()
         guard let config else { return (try await insert(id, name: name, description: description, in: tenant, by: author), nil) }
         // Checked before a transaction is opened for it.
-        _ = try checked(tenant.scope, config: config, pointer: "/config", agentName: name, configHash: nil)
+        _ = try await checked(config, in: tenant, pointer: "/config", agentName: name, configHash: nil)
         return try await tenant.inTransaction { tenant in
             _ = try await insert(id, name: name, description: description, in: tenant, by: author)
             let (published, _) = try await publish(
@@ -82,7 +82,7 @@ public struct AgentService: Sendable {
         metadata: RawJSON?, by author: ChangeAuthor
     ) async throws -> (AgentVersionRecord, created: Bool) {
         guard let agent = try await tenant.agent(id) else { throw GatewayError.notFound("agent") }
-        let hash = try checked(tenant.scope, config: config, pointer: pointer, agentName: agent.name, configHash: configHash)
+        let hash = try await checked(config, in: tenant, pointer: pointer, agentName: agent.name, configHash: configHash)
         if let version, !Names.isValid(version) {
             throw GatewayError.invalidBody(JSONViolation(pointer: "/version", message: Names.rule))
         }
@@ -113,10 +113,30 @@ public struct AgentService: Sendable {
         return version
     }
 
-    /// Checks a config against its format and the operator's policy; returns its hash.
+    /// Checks a config against its format, the operator's policy and the tenant's secrets; returns its hash.
     private func checked(
-        _ scope: TenantScope, config: JSONNode, pointer: String, agentName: String, configHash: String?
-    ) throws(GatewayError) -> String {
+        _ config: JSONNode, in tenant: TenantDatabase, pointer: String, agentName: String, configHash: String?
+    ) async throws -> String {
+        let parsed = try parsed(config, pointer: pointer, agentName: agentName)
+        try checkPolicy(parsed, tenant.scope, pointer: pointer)
+        let violations = try await SecretService.violations(of: parsed, at: pointer, in: tenant)
+        if !violations.isEmpty {
+            throw GatewayError(
+                status: 422, code: "secret_not_usable", detail: "The config names secrets that it cannot use.", violations: violations)
+        }
+        let hash: String
+        do throws(JSONError) { hash = try AgentConfig.hash(of: config) } catch {
+            throw GatewayError.invalidBody(
+                JSONViolation(pointer: pointer, message: "has no canonical form (RFC 8785): \(error)"))
+        }
+        if let configHash, configHash != hash {
+            throw GatewayError.invalidBody(
+                JSONViolation(pointer: "/configHash", message: "is not the hash of this config (RFC 8785, SHA-256), which is \(hash)"))
+        }
+        return hash
+    }
+
+    private func parsed(_ config: JSONNode, pointer: String, agentName: String) throws(GatewayError) -> AgentConfig {
         guard config.raw.count <= Limits.maxConfigBytes else { throw .tooLarge("The config", maxBytes: Limits.maxConfigBytes) }
         let parsed: AgentConfig
         do throws(JSONViolation) {
@@ -131,9 +151,32 @@ public struct AgentService: Sendable {
             throw .invalidBody(
                 JSONViolation(pointer: "\(pointer)/agent/name", message: "must be \(agentName), the agent's name, which is for life"))
         }
+        try refuseUnbuilt(parsed, pointer: pointer)
+        return parsed
+    }
+
+    /// What the config's format knows and this process cannot carry out.
+    private func refuseUnbuilt(_ parsed: AgentConfig, pointer: String) throws(GatewayError) {
+        for (index, tool) in parsed.tools.enumerated() {
+            if case .waiting = tool.serverKind {
+                throw .invalidBody(
+                    JSONViolation(
+                        pointer: "\(pointer)/tools/\(index)/executionType", message: "names a kind of tool that this version cannot run yet"
+                    ))
+            }
+            if tool.external != nil {
+                throw .invalidBody(
+                    JSONViolation(
+                        pointer: "\(pointer)/tools/\(index)/execution",
+                        message: "must be absent: external tools are answered over POST /api/runs/{runId}/tool-results in this version"))
+            }
+        }
+    }
+
+    private func checkPolicy(_ parsed: AgentConfig, _ scope: TenantScope, pointer: String) throws(GatewayError) {
         var violations: [JSONViolation] = []
         for (index, tool) in parsed.tools.enumerated() {
-            let decision = gate.decide(scope, agent: agentName, tool: tool)
+            let decision = gate.decide(scope, agent: parsed.agentName, tool: tool)
             guard !decision.isAllowed else { continue }
             let rules = decision.ruleIDs.isEmpty ? "no rule allows it" : "denied by \(decision.ruleIDs.joined(separator: ", "))"
             violations.append(
@@ -146,15 +189,5 @@ public struct AgentService: Sendable {
                 status: 422, code: "tool_denied_by_policy", detail: "The operator's policy does not allow every tool of this agent.",
                 violations: violations)
         }
-        let hash: String
-        do throws(JSONError) { hash = try AgentConfig.hash(of: config) } catch {
-            throw .invalidBody(
-                JSONViolation(pointer: pointer, message: "has no canonical form (RFC 8785): \(error)"))
-        }
-        if let configHash, configHash != hash {
-            throw .invalidBody(
-                JSONViolation(pointer: "/configHash", message: "is not the hash of this config (RFC 8785, SHA-256), which is \(hash)"))
-        }
-        return hash
     }
 }

@@ -11,6 +11,8 @@ struct RunPerformer: Sendable {
     let publisher: RunPublisher
     let versions: VersionBook
     let models: ModelDirectory
+    let egress: EgressGuard
+    let secrets: SecretService
     let gate: ToolGate
     let tokens: TokenAccounts
     let active: ActiveRuns
@@ -105,20 +107,39 @@ struct RunPerformer: Sendable {
                 }
                 if await writer.state.status != .running { return }
             case .runServerCalls(let calls):
-                for call in calls { try await runServerCall(call, writer, config) }
+                try await runServerCalls(calls, writer, config)
             case .callModel(let step, let discardAfterSeq):
                 if try await performStep(step, discardAfterSeq: discardAfterSeq, writer, config) { return }
             }
         }
     }
 
-    private func runServerCall(_ call: CallState, _ writer: RunWriter, _ config: AgentConfig) async throws {
+    /// Some beside each other; each outcome is written as it comes.
+    private func runServerCalls(_ calls: [CallState], _ writer: RunWriter, _ config: AgentConfig) async throws {
+        let named = try await secrets.open(config.secretNames, writer.claimed.scope)
+        let tools = ServerTools(egress: egress, tenant: writer.claimed.scope, secrets: named)
+        try await interruptible(writer) {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                var waiting = calls[...]
+                func next() {
+                    guard let call = waiting.popFirst() else { return }
+                    group.addTask { try await runServerCall(call, tools, writer, config) }
+                }
+                for _ in 0..<Limits.serverToolsAtOnce { next() }
+                while try await group.next() != nil { next() }
+            }
+        }
+    }
+
+    private func runServerCall(_ call: CallState, _ tools: ServerTools, _ writer: RunWriter, _ config: AgentConfig) async throws {
         let outcome: ToolOutcome
         if let tool = config.tool(named: call.call.name) {
             // Asked again: policy may have changed since the call was requested.
-            outcome =
-                gate.refusal(writer.claimed.scope, agent: writer.claimed.agentName, tool: tool)
-                ?? ServerTools.perform(tool, arguments: call.arguments ?? .emptyObject)
+            if let refusal = gate.refusal(writer.claimed.scope, agent: writer.claimed.agentName, tool: tool) {
+                outcome = refusal
+            } else {
+                outcome = try await tools.perform(tool, call)
+            }
         } else {
             outcome = .failed(ToolError(code: "unknown_tool", message: "The agent has no tool of this name."), source: .gateway)
         }
@@ -138,7 +159,7 @@ struct RunPerformer: Sendable {
                 try await writer.emit(RunMachine.stepStarted(step))
             }
             do {
-                let request = await request(step, attempt: restart, writer, config)
+                let request = try await request(step, attempt: restart, writer, config)
                 return try await tokens.spend(
                     writer.claimed.scope, tokens: TokenEstimate.tokens(of: request), interruption: { writer.interruption }
                 ) { day in
@@ -158,32 +179,43 @@ struct RunPerformer: Sendable {
         return false
     }
 
-    private func request(_ step: Int, attempt: Int, _ writer: RunWriter, _ config: AgentConfig) async -> ModelRequest {
+    private func request(_ step: Int, attempt: Int, _ writer: RunWriter, _ config: AgentConfig) async throws -> ModelRequest {
         let claimed = writer.claimed
         return ModelRequests.make(
-            config, conversation: await writer.state.conversation, step: step, attempt: attempt,
+            config, apiKey: try await ModelKey.resolve(config.model, secrets, claimed.scope), conversation: await writer.state.conversation,
+            step: step, attempt: attempt,
             tools: config.tools.filter { gate.decide(claimed.scope, agent: claimed.agentName, tool: $0).isAllowed })
     }
 
     private func callModel(_ request: ModelRequest, _ writer: RunWriter, _ config: AgentConfig) async throws -> ModelResponse {
-        guard let client = models.client(for: config.model.provider) else {
+        guard
+            let client = models.client(
+                for: config.model.provider, through: ModelExchange(egress: egress, tenant: writer.claimed.scope).send)
+        else {
             throw GatewayError(status: 422, code: "unknown_provider", detail: "This gateway has no provider \(config.model.provider).")
         }
         guard writer.claimed.deadlineAt > Timestamp.now() else { throw RunInterruption.deadlineExceeded }
-        writer.modelCallBegins()
-        return try await withThrowingTaskGroup(of: ModelResponse.self) { group in
-            group.addTask {
-                defer { writer.modelCallEnded() }
-                return try await client.perform(request) { event in
-                    switch event {
-                    case .textDelta(let text, let stamp):
-                        try await writer.emitDelta(.assistantDelta, text: text, stampNanoseconds: stamp)
-                    case .reasoningDelta(let text, let stamp):
-                        try await writer.emitDelta(.reasoningDelta, text: text, stampNanoseconds: stamp)
-                    }
+        return try await interruptible(writer) {
+            try await client.perform(request) { event in
+                switch event {
+                case .textDelta(let text, let stamp):
+                    try await writer.emitDelta(.assistantDelta, text: text, stampNanoseconds: stamp)
+                case .reasoningDelta(let text, let stamp):
+                    try await writer.emitDelta(.reasoningDelta, text: text, stampNanoseconds: stamp)
                 }
             }
-            await writer.endOfModelCall()
+        }
+    }
+
+    /// A call that leaves this process: given up when there is a reason to leave the run, which is then what is thrown.
+    private func interruptible<R: Sendable>(_ writer: RunWriter, _ call: @escaping @Sendable () async throws -> R) async throws -> R {
+        writer.outsideCallBegins()
+        return try await withThrowingTaskGroup(of: R.self) { group in
+            group.addTask {
+                defer { writer.outsideCallEnded() }
+                return try await call()
+            }
+            await writer.endOfOutsideCall()
             if writer.interruption != nil { group.cancelAll() }
             guard let outcome = await group.nextResult() else { throw CancellationError() }
             if case .failure = outcome, let reason = writer.interruption { throw reason }

@@ -1,13 +1,51 @@
 import Domain
 import JSON
+import Storage
 
-/// Tools that this process carries out itself. Both kinds are safe to repeat, so a crash in between costs nothing.
-enum ServerTools {
-    static func perform(_ tool: ToolDefinition, arguments: RawJSON) -> ToolOutcome {
+/// Tools that this process carries out itself. What asks nobody is safe to repeat; a request is sent at least once, under the call's id
+/// as its `Idempotency-Key`, so that a repetition after a crash can be known.
+struct ServerTools: Sendable {
+    let egress: EgressGuard
+    let tenant: TenantScope
+    /// All that the agent's config names, so that a value is cut out of every result, whichever tool gives it back.
+    let secrets: [Secret]
+    let values: SecretValues
+
+    init(egress: EgressGuard, tenant: TenantScope, secrets: [Secret]) {
+        self.egress = egress
+        self.tenant = tenant
+        self.secrets = secrets
+        values = SecretValues(secrets)
+    }
+
+    func perform(_ tool: ToolDefinition, _ call: CallState) async throws -> ToolOutcome {
+        values.cut(from: try await outcome(of: tool, call))
+    }
+
+    private func outcome(of tool: ToolDefinition, _ call: CallState) async throws -> ToolOutcome {
+        let arguments = call.arguments ?? .emptyObject
         switch tool.serverKind {
-        case .static(let output): .result(output, source: .server)
-        case .passThrough: .result(arguments, source: .server)
-        case nil: .failed(ToolError(code: "not_a_server_tool", message: "\(tool.name) does not run on the server."), source: .gateway)
+        case .static(let output): return .result(output, source: .server)
+        case .passThrough: return .result(arguments, source: .server)
+        case .compute(let expression): return Self.compute(expression, arguments)
+        case .request(let request):
+            return try await RequestCall(
+                tool: request, callID: call.call.callID, timeoutSeconds: tool.timeoutSeconds, egress: egress, tenant: tenant,
+                secrets: secrets, values: values
+            ).outcome(arguments)
+        case .waiting, nil:
+            return .failed(ToolError(code: "not_a_server_tool", message: "\(tool.name) does not run on the server."), source: .gateway)
+        }
+    }
+
+    private static func compute(_ expression: ComputeExpression, _ arguments: RawJSON) -> ToolOutcome {
+        guard let root = try? arguments.document().root else {
+            return .failed(ToolError(code: "invalid_arguments", message: "The arguments are no JSON."), source: .server)
+        }
+        do throws(ComputeError) {
+            return .result(ResultCut.fit(try expression.evaluate(root)), source: .server)
+        } catch {
+            return .failed(ToolError(code: "compute_failed", message: "The expression \(error)."), source: .server)
         }
     }
 }
