@@ -135,7 +135,8 @@ let package = Package(
         tests(
             "EndToEndTests",
             [
-                "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Cryptography", logging, nioCore,
+                "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Redis", "Cryptography", logging,
+                nioCore,
                 nioPosix, nioHTTP1,
             ]),
         tests("TidyTests", []),

@@ -2,7 +2,8 @@ import CArgon2
 
 /// argon2id (RFC 9106) on threads of its own behind a bounded queue; dropping it shuts it down.
 public final class PasswordHasher: Sendable {
-    private let pool: WorkerPool
+    /// Internal so that a test can keep its threads busy.
+    let pool: WorkerPool
     private let parameters: Argon2Parameters
 
     /// `threads` hashes run at a time, each with `parameters.memoryKiB`; `maxQueued` more may wait.
@@ -37,14 +38,6 @@ public final class PasswordHasher: Sendable {
         guard let stored = PHCString(phc) else { throw .malformedHash }
         let tag = try await run { Self.tag(of: secret, like: stored) }
         return Self.constantTimeEquals(tag, stored.tag)
-    }
-
-    /// True when the string was not made with these parameters, or is none at all.
-    public func needsRehash(_ phc: String) -> Bool {
-        guard let stored = PHCString(phc) else { return true }
-        return Int(stored.memoryKiB) != parameters.memoryKiB || Int(stored.iterations) != parameters.iterations
-            || Int(stored.parallelism) != parameters.parallelism || stored.salt.count != parameters.saltBytes
-            || stored.tag.count != parameters.tagBytes
     }
 
     /// True when a guess at the string costs an attacker less than one at what is made now, memory times passes (RFC 9106 §4); so a

@@ -28,6 +28,8 @@ public enum Limits {
     public static let defaultPageSize = 50
     public static let maxPageSize = 200
     public static let maxEventsPageSize = 1000
+    /// Data of the events of one page; a page holds one event at least.
+    public static let maxEventsPageBytes = 4 << 20
 
     // MARK: Idempotency
     public static let maxIdempotencyKeyBytes = 255
@@ -51,6 +53,8 @@ public enum Limits {
     public static let argon2Parallelism = 1...16
     public static let hashThreads = 1
     public static let maxQueuedHashes = 64
+    /// Of these, secrets of keys that are issued or rotated, the one under way included: keys that want in go before new ones.
+    public static let maxIssuingHashes = 8
     public static let maxCachedPrincipals = 10_000
     /// A cached principal is checked against its row (no hash) when its last check is older than this: the last wall, behind the
     /// messages and the poll.
@@ -66,7 +70,7 @@ public enum Limits {
     public static let maxAccessChanges = 10_000
     /// When keys were last used is written down so often.
     public static let keyUseFlushSeconds = 10
-    /// Wrong keys that one address may show in a row, and how many more a second afterwards.
+    /// Wrong keys that one address may show in a row, and how many more a second afterwards; as many wrong enrolments beside them.
     public static let failuresPerAddress = 60
     public static let failuresPerAddressPerSecond = 0.5
     /// Addresses that are counted one by one; those beyond share a count.
@@ -109,7 +113,6 @@ public enum Limits {
     /// Events that wait for the append before them; beyond it the model waits.
     public static let maxPendingEvents = 512
     public static let maxPendingEventBytes = 1 << 20
-    public static let maxAssistantTextBytes = 1 << 20
     /// Events of one append statement.
     public static let maxEventsPerAppend = 256
     /// Events, and bytes of their data, that appends of many runs put into one statement.
@@ -149,6 +152,9 @@ public enum Limits {
     public static let maxDeviceTools = 256
     public static let maxDeviceLabels = 32
     public static let maxCallsPerDevice = 256
+    /// Results for calls that a socket's device was not asked: so many in a row, and how many more a second, before it is closed.
+    public static let maxStrayResults = 64
+    public static let strayResultsPerSecond = 1.0
     /// Devices looked at when a tool names its device by labels.
     public static let maxDeviceCandidates = 64
     public static let maxDeviceSessions = 20_000

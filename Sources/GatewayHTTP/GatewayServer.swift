@@ -15,6 +15,7 @@ public struct GatewayServer: Service {
     private let gateway: Gateway
     private let cors: CORSOrigins
     private let edge: ConnectionEdge
+    private let maxConnections: Int
     private let onBound: @Sendable (Int) async -> Void
 
     /// - Parameter onBound: called with the port once connections are taken; port 0 in the configuration lets the system choose.
@@ -25,6 +26,7 @@ public struct GatewayServer: Service {
         self.gateway = gateway
         self.onBound = onBound
         cors = listener.cors
+        maxConnections = listener.maxConnections
         edge = ConnectionEdge(
             times: listener.times, security: SecurityHeaders(isTLS: listener.certificates != nil),
             refusals: RefusalLog(metrics: gateway.metrics, logger: gateway.logger),
@@ -34,13 +36,13 @@ public struct GatewayServer: Service {
     public func run() async throws {
         let configuration = gateway.configuration
         let application = Application(
-            responder: Self.router(gateway, cors).buildResponder(),
+            responder: StreamResponder(router: Self.router(gateway, cors).buildResponder()),
             server: HTTPServerBuilder { [hub = gateway.deviceHub, edge] responder in
                 GatewayChannel(responder: responder, hub: hub, edge: edge)
             },
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port), backlog: 1024,
-                availableConnectionsDelegate: .maximum(Limits.maxConnections, logger: gateway.logger)),
+                availableConnectionsDelegate: .maximum(maxConnections, logger: gateway.logger)),
             onServerRunning: { [onBound] channel in await onBound(channel.localAddress?.port ?? configuration.port) },
             logger: gateway.logger)
         guard let certificates = edge.certificates else { return try await application.run() }

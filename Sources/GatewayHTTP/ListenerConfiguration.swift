@@ -7,6 +7,8 @@ public struct ListenerConfiguration: Sendable {
     public var certificates: CertificateStore?
     public var cors: CORSOrigins
     public var times: ConnectionTimes
+    /// Connections at once; those beyond wait in the kernel's queue until one ends.
+    public var maxConnections = Limits.maxConnections
 
     public init(certificates: CertificateStore? = nil, cors: CORSOrigins = .none, times: ConnectionTimes = ConnectionTimes()) {
         self.certificates = certificates

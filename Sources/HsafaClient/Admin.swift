@@ -7,6 +7,8 @@ public struct Tenant: Sendable {
     /// active or suspended.
     public let status: String
     public let createdAt: String?
+    /// Those in which it differs from the gateway's configuration, by their names in JSON: `requestsPerSecond` and so on.
+    public let limits: [String: Int]
     public let json: RawJSON
 
     init(_ node: JSONNode) throws(HsafaClientError) {
@@ -18,6 +20,9 @@ public struct Tenant: Sendable {
         name = node["name"]?.string ?? ""
         status = node["status"]?.string ?? ""
         createdAt = node["createdAt"]?.string
+        var limits: [String: Int] = [:]
+        if let node = node["limits"] { for (name, value) in node.members { limits[name] = value.int } }
+        self.limits = limits
         json = node.rawJSON
     }
 }
@@ -55,6 +60,21 @@ extension HsafaClient {
 
         public func rename(_ tenantId: String, name: String) async throws(HsafaClientError) -> Tenant {
             let body = RawJSON.object { $0.field("name", string: name) }
+            return try Tenant(await client.call("PATCH", path(tenantId), body: body).root)
+        }
+
+        /// A number sets a limit of the tenant, nil gives it back to the gateway's configuration, and what is absent stays. Gateways that run
+        /// take it up within seconds.
+        public func changeLimits(_ tenantId: String, _ changes: [String: Int?]) async throws(HsafaClientError) -> Tenant {
+            let body = RawJSON.object { writer in
+                writer.key("limits")
+                writer.beginObject()
+                for (name, value) in changes.sorted(by: { $0.key < $1.key }) {
+                    writer.key(name)
+                    if let value { writer.int(value) } else { writer.null() }
+                }
+                writer.endObject()
+            }
             return try Tenant(await client.call("PATCH", path(tenantId), body: body).root)
         }
 

@@ -79,12 +79,15 @@ public final class Gateway: Sendable {
             loops: dependencies.eventLoopGroup, resolver: dependencies.resolver, rules: { configuration.egress }, metrics: metrics,
             logger: logger)
         secrets = SecretService(database: database, keys: configuration.masterKeys, logger: logger)
-        authenticator = Authenticator(database: database, hasher: hasher, metrics: metrics, logger: logger)
+        authenticator = Authenticator(
+            database: database, hasher: hasher,
+            failures: FailureLimiter(most: configuration.failuresPerAddress, perSecond: configuration.failuresPerAddressPerSecond),
+            cache: PrincipalCache(trust: configuration.intervals.principalTrust), metrics: metrics, logger: logger)
         creations = Creations(database: database, metrics: metrics)
         keyHolds = KeyHolds(cache: authenticator.cache, metrics: metrics)
         limiter = TenantLimiter(
-            defaults: configuration.limits, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber,
-            metrics: metrics, logger: logger)
+            defaults: configuration.limits, intervals: configuration.intervals, replicaID: replicaID, database: database, redis: redis,
+            subscriber: subscriber, metrics: metrics, logger: logger)
         usage = UsageService(database: database, limiter: limiter)
         agents = AgentService(database: database, gate: gate, limiter: limiter)
         let stream = RunStream(redis)
@@ -116,8 +119,8 @@ public final class Gateway: Sendable {
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)
         accessWatch = AccessWatch(
-            database: database, cache: authenticator.cache, subscriber: subscriber, wakeups: Wakeups(redis), metrics: metrics,
-            logger: logger
+            database: database, cache: authenticator.cache, subscriber: subscriber, wakeups: Wakeups(redis),
+            interval: configuration.intervals.accessPoll, metrics: metrics, logger: logger
         ) { [keyHolds, deviceHub, workers] changes in
             keyHolds.apply(changes)
             guard !changes.tenants.isEmpty else { return }

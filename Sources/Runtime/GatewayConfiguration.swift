@@ -26,6 +26,10 @@ public struct GatewayConfiguration: Sendable {
     public var egress: EgressRules
     /// nil: this gateway keeps no secrets.
     public var masterKeys: MasterKeys?
+    public var intervals = GatewayIntervals()
+    /// Wrong keys that one address may show in a row, and how many more a second afterwards.
+    public var failuresPerAddress = Limits.failuresPerAddress
+    public var failuresPerAddressPerSecond = Limits.failuresPerAddressPerSecond
 
     public init(
         host: String = "127.0.0.1", port: Int = 3000, publicURL: String? = nil, policiesDirectory: String = "policies",

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import HsafaClient
 import Storage
+import TestServers
 import TestSupport
 
 /// The real binary, in a process of its own, that a test may kill.
@@ -19,7 +20,7 @@ final class GatewayProcess {
         self.environment = environment
         self.settings = settings
         binary = try TestEnvironment.variable("TEST_BIN") + "/hsafa-gateway"
-        port = try Self.freePort()
+        port = try freePort()
         let folder = SuiteLog.directory ?? FileManager.default.temporaryDirectory.path
         logFile = folder + "/gateway-\(port).log"
         _ = FileManager.default.createFile(atPath: logFile, contents: nil)
@@ -63,7 +64,7 @@ final class GatewayProcess {
     func start() async throws {
         process = try launch()
         let client = HsafaClient(baseURL: url, apiKey: nil, httpClient: HsafaClient.makeHTTPClient())
-        let isReady = await eventually(within: 30) { (try? await client.raw("GET", "/health/ready").status) == 200 }
+        let isReady = await eventually { (try? await client.raw("GET", "/health/ready").status) == 200 }
         await client.shutdown()
         guard isReady else { throw TestEnvironment.Missing(description: "the gateway did not become ready; its log is \(logFile)") }
     }
@@ -96,21 +97,5 @@ final class GatewayProcess {
         process.terminate()
         process.waitUntilExit()
         return process.terminationStatus
-    }
-
-    private static func freePort() throws -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                bind(descriptor, generic, length) == 0 && getsockname(descriptor, generic, &length) == 0
-            }
-        }
-        guard bound else { throw TestEnvironment.Missing(description: "no free port") }
-        return Int(UInt16(bigEndian: address.sin_port))
     }
 }

@@ -7,7 +7,7 @@ import Testing
 @testable import GatewayHTTP
 
 /// The audit log: everything that changes is in it, and no secret is.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct AuditTests {
     @Test func `every operation that is no read says what it leaves in the audit log, or why nothing`() {
         for route in RouteTable.all {

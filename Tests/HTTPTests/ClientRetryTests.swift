@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// The client's own repetitions, against a road on which answers get lost.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct ClientRetryTests {
     /// Passes bytes on, and cuts the connection where the first answers to POSTs would come back: the gateway has committed by then.
     final class LossyRoad: Sendable {

@@ -1,6 +1,10 @@
+import Domain
 import HsafaClient
 import JSON
 import NIOHTTP1
+import Postgres
+import Storage
+import TestSupport
 import Testing
 
 @testable import GatewayHTTP
@@ -32,6 +36,19 @@ struct CrossTenantTests {
         "getRun": ["?include=messages"], "listRunEvents": ["?after=0&limit=1"], "streamRun": ["?since=1-0", "?since=999"],
     ]
 
+    /// What the suite did, said once a run.
+    private struct Counts {
+        var operations = 0
+        var kinds: Set<String> = []
+        /// Operations with a choice of foreign ids.
+        var pairs = 0
+        var attempts = 0
+
+        func report(_ what: String) {
+            print("cross-tenant: \(what): \(operations) operations × ids of \(kinds.sorted()) = \(pairs) pairs, \(attempts) attempts")
+        }
+    }
+
     /// Everything that a comparison of two answers may look at.
     private struct Seen: Equatable {
         let status: Int
@@ -55,7 +72,7 @@ struct CrossTenantTests {
         let own = try await TenantThings.make(stranger)
         let before = try await owner.gateway.environment.fingerprint(of: owner)
         #expect(before.count > 10 && before.values.contains { !$0.hasPrefix("0 rows") })
-        var attempts = 0
+        var counts = Counts()
         for route in RouteTable.all
         where route.path.contains("{") && route.requirement != .admin && !Self.ownNames.contains(route.operationID) {
             let kinds = TenantThings.parameters(route.path)
@@ -63,8 +80,11 @@ struct CrossTenantTests {
                 Issue.record("\(route.operationID) \(route.path) has no entry in the cross-tenant suite")
                 continue
             }
+            counts.operations += 1
+            counts.kinds.formUnion(kinds)
             // Each of the ids may be the foreign one, the others one's own.
             for foreign in 1..<(1 << kinds.count) {
+                counts.pairs += 1
                 func path(_ id: (String) -> String?) throws -> String {
                     try #require(
                         TenantThings.path(route.path) { kind in
@@ -81,12 +101,25 @@ struct CrossTenantTests {
                         let same = try await stranger.send("\(route.method)", nobodys + query, body, headers: headers)
                         #expect(answer.status == 404, "\(route.operationID): \(answer.text)")
                         #expect(Seen(answer) == Seen(same), "\(route.operationID) \(theirs)")
-                        attempts += 1
+                        counts.attempts += 1
                     }
                 }
             }
         }
-        #expect(attempts >= 30, "\(attempts) attempts")
+        counts.report("tenants' operations on another tenant's ids")
+        // From the table alone: each operation with each choice of foreign ids, at least without a body and without a query.
+        let routes = RouteTable.all.filter {
+            $0.path.contains("{") && $0.requirement != .admin && !Self.ownNames.contains($0.operationID)
+        }
+        #expect(counts.operations == routes.count)
+        #expect(counts.pairs == routes.reduce(0) { $0 + (1 << TenantThings.parameters($1.path).count) - 1 })
+        #expect(
+            counts.attempts
+                == routes.reduce(0) { sum, route in
+                    let choices = (1 << TenantThings.parameters(route.path).count) - 1
+                    let bodies = 1 + (Self.bodies[route.operationID]?(things).count ?? 0)
+                    return sum + choices * bodies * (1 + (Self.queries[route.operationID]?.count ?? 0))
+                })
         #expect(try await owner.gateway.environment.fingerprint(of: owner) == before)
         // And the owner still finds it all.
         #expect(try await owner.snapshot(things["runId"])["status"]?.string == "waiting_tool")
@@ -97,9 +130,10 @@ struct CrossTenantTests {
         let things = try await TenantThings.make(owner)
         let stranger = try await TestTenant.make()
         let before = try await owner.gateway.environment.fingerprint(of: owner)
+        let routes = RouteTable.all.filter { $0.requirement == .admin }
         let bodies = [nil, "{}", #"{"name":"mine now"}"#, #"{"name":"mine","scopes":["runs:read"]}"#, #"{"slug":"mine","reason":"mine"}"#]
         var attempts = 0
-        for route in RouteTable.all where route.requirement == .admin {
+        for route in routes {
             let theirs = try #require(TenantThings.path(route.path) { things.ids[$0] }, "no thing for \(route.path)")
             for tenant in [stranger, owner] {
                 for body in bodies {
@@ -112,7 +146,8 @@ struct CrossTenantTests {
                 }
             }
         }
-        #expect(attempts >= 100, "\(attempts) attempts")
+        print("cross-tenant: admins' operations with tenants' keys: \(routes.count) operations, \(attempts) attempts")
+        #expect(attempts == routes.count * 2 * bodies.count)
         #expect(try await owner.gateway.environment.fingerprint(of: owner) == before)
     }
 
@@ -164,6 +199,87 @@ struct CrossTenantTests {
             for (kind, id) in things.ids { #expect(!answer.text.contains(id), "\(route.path) shows the \(kind) behind a cursor") }
         }
         #expect(try await stranger.send("GET", "/api/runs?agentId=\(things["agentId"])").json()["data"]?.count == 0)
+    }
+
+    @Test func `lists of one's own thing show nothing behind another's cursor`() async throws {
+        let owner = try await TestTenant.make()
+        let things = try await TenantThings.make(owner)
+        let stranger = try await TestTenant.make()
+        let own = try await TenantThings.make(stranger)
+        let lists = RouteTable.all.filter {
+            "\($0.method)" == "GET" && $0.operationID.hasPrefix("list") && $0.path.contains("{") && $0.scope != nil
+        }
+        #expect(lists.map(\.operationID).contains("listRunEvents"))
+        for route in lists {
+            // The owner's own next page, and each of the owner's ids.
+            let owners = try #require(TenantThings.path(route.path) { things.ids[$0] })
+            let page = try await owner.send("GET", owners + (route.operationID == "listToolCalls" ? "" : "?limit=1")).json()
+            let cursors = things.ids.values + [page["nextCursor"]?.string].compactMap { $0 }
+            let path = try #require(TenantThings.path(route.path) { own.ids[$0] })
+            for cursor in cursors {
+                let answer = try await stranger.send("GET", "\(path)?cursor=\(cursor)")
+                #expect([200, 400].contains(answer.status), "\(route.operationID): \(answer.text)")
+                // A refusal may repeat what was sent to it, a page may not show it.
+                guard answer.status == 200 else { continue }
+                for (kind, id) in things.ids { #expect(!answer.text.contains(id), "\(route.operationID)?cursor shows the \(kind)") }
+            }
+        }
+    }
+
+    @Test func `usage and the audit log show nothing of another's, behind cursors and filters`() async throws {
+        let owner = try await TestTenant.make()
+        let things = try await TenantThings.make(owner)
+        _ = try await owner.events(try await owner.run("used", steps: [#"{"text":"x","usage":{"inputTokens":7,"outputTokens":1}}"#]))
+        let stranger = try await TestTenant.make()
+        // A second row, so that the first page has a cursor.
+        _ = try await owner.gateway.environment.owner.query(
+            """
+            INSERT INTO hsafa.usage_daily (tenant_id, day, model, stripe, input_tokens, output_tokens, model_calls)
+            VALUES (\(owner.scope.tenantID), current_date, 'owners-model', 0::smallint, 1, 2, 1)
+            """, scope: owner.scope.tenantID.description, lane: .slow)
+        let usage = try await owner.send("GET", "/api/usage?limit=1").json()
+        #expect(usage["data"]?.count == 1)
+        let cursor = try #require(usage["nextCursor"]?.string)
+        for query in ["", "?cursor=\(cursor)", "?limit=1&cursor=\(cursor)"] {
+            #expect(try await stranger.send("GET", "/api/usage\(query)").json()["data"]?.count == 0, "\(query)")
+        }
+        let log = try await owner.send("GET", "/api/audit").data()
+        let actors = Set(log.compactMap { $0["actor"]?["id"]?.string })
+        #expect(!actors.isEmpty)
+        let ids = actors.union(things.ids.values)
+        for id in ids {
+            for filter in ["actor", "target", "cursor"] {
+                let answer = try await stranger.send("GET", "/api/audit?\(filter)=\(id)")
+                guard answer.status != 400 else { continue }
+                #expect(answer.status == 200, "\(answer.text)")
+                for other in ids { #expect(!answer.text.contains(other), "audit shows \(other) by \(filter)") }
+            }
+        }
+        #expect(try await owner.send("GET", "/api/audit?actor=\(try #require(actors.first))").json()["data"]?.count ?? 0 > 0)
+    }
+
+    @Test func `an admin's operation on one tenant's key does not reach it by another tenant's path`() async throws {
+        let owner = try await TestTenant.make()
+        let things = try await TenantThings.make(owner)
+        let other = try await TestTenant.make()
+        let (admin, _) = try await AdminTests.admin(owner.gateway)
+        let before = try await owner.gateway.environment.fingerprint(of: owner)
+        let routes = RouteTable.all.filter { $0.requirement == .admin && $0.path.contains("{keyId}") }
+        #expect(!routes.isEmpty)
+        for route in routes {
+            func path(_ key: String) throws -> String {
+                try #require(TenantThings.path(route.path) { $0 == "keyId" ? key : other.scope.tenantID.description })
+            }
+            for body in [nil, "{}", #"{"overlapSeconds":0}"#] {
+                let headers = [("X-Request-Id", "same")]
+                let answer = try await admin.send("\(route.method)", try path(things["keyId"]), body, headers: headers)
+                let same = try await admin.send("\(route.method)", try path(unknownID()), body, headers: headers)
+                #expect(answer.status == 404, "\(route.operationID): \(answer.text)")
+                #expect(Seen(answer) == Seen(same), "\(route.operationID)")
+            }
+        }
+        #expect(try await owner.gateway.environment.fingerprint(of: owner) == before)
+        #expect(try await owner.send("GET", "/api/agents").status == 200)
     }
 
     @Test func `a device cannot register as another tenant's, nor by the key of its own`() async throws {

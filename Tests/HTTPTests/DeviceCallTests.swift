@@ -4,7 +4,7 @@ import JSON
 import Testing
 
 /// Calls that devices answer over their sockets.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct DeviceCallTests {
     @Test func `a device is asked, answers once, and the run goes on`() async throws {
         let tenant = try await TestTenant.make()

@@ -4,7 +4,7 @@ import JSON
 import Testing
 
 /// The socket below the calls: handshake, frames, registration.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct DeviceSocketTests {
     @Test func `a handshake that is none is told what it lacks`() async throws {
         let gateway = try await TestGateway.shared.value

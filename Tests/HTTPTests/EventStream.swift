@@ -25,7 +25,7 @@ struct EventStream {
         var request = HTTPClientRequest(url: client.baseURL + "/api/runs/\(run)/stream\(query)")
         if let key = client.apiKey { request.headers.add(name: "Authorization", value: "Bearer \(key)") }
         if let lastEventID { request.headers.add(name: "Last-Event-ID", value: lastEventID) }
-        let response = try await client.httpClient.execute(request, timeout: .seconds(60))
+        let response = try await client.httpClient.execute(request, timeout: .seconds(240))
         return EventStream(
             status: Int(response.status.code), headers: response.headers, body: response.body.makeAsyncIterator())
     }

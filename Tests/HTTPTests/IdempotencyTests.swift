@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 
 /// `Idempotency-Key`: a creation happens once, however often it is asked for.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct IdempotencyTests {
     private func keyed(_ key: String) -> [(String, String)] { [("Idempotency-Key", key)] }
 

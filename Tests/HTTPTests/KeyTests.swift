@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Keys as their own tenant handles them.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct KeyTests {
     struct Issued {
         let id: String
@@ -148,46 +148,10 @@ struct KeyTests {
         #expect(rows?.count == 1)
     }
 
-    @Test func `a revocation is heard on another replica at once, and ends the key's stream there`() async throws {
-        let (front, back) = try await TestGateway.replicas.value
-        let tenant = try await TestTenant.make(on: front)
-        let run = try await tenant.run(steps: [Config.calls("ask")], tools: [Config.browser("ask")])
-        let key = try await Self.issue(tenant, scopes: ["runs:read", "agents:read"])
-        let other = try await Self.issue(tenant, scopes: ["runs:read"])
-        var stream = try await EventStream.open(back.client(key: key.text), run)
-        var kept = try await EventStream.open(back.client(key: other.text), run)
-        for _ in 0..<2 {
-            _ = try await stream.receive()
-            _ = try await kept.receive()
-        }
-        #expect(try await status(back, key.text) == 200)
-        #expect(try await tenant.send("DELETE", "/api/keys/\(key.id)").status == 204)
-        #expect(try await eventually(within: 4.5) { try await status(back, key.text) == 401 })
-        await #expect(throws: (any Error).self) { while try await stream.receive() {} }
-        // Another key of the tenant watches on.
-        _ = try await tenant.send("POST", "/api/runs/\(run)/cancel")
-        while try await kept.receive() {}
-        #expect(try kept.events().last?.data.contains("run.canceled") == true)
-    }
-
-    @Test func `a revocation of which no message came is found by the poll, and ends streams`() async throws {
-        let tenant = try await TestTenant.make()
-        let run = try await tenant.run(steps: [Config.calls("ask")], tools: [Config.browser("ask")])
-        let key = try await Self.issue(tenant, scopes: ["runs:read"])
-        var stream = try await EventStream.open(tenant.gateway.client(key: key.text), run)
-        _ = try await stream.receive()
-        // An operator's own statement: nobody counts the generation for it, and nobody publishes.
-        _ = try await tenant.gateway.environment.owner.query(
-            "UPDATE hsafa.api_keys SET revoked_at = now() WHERE tenant_id = \(tenant.scope.tenantID) AND key_id = \(APIKeyID(key.id))",
-            scope: tenant.scope.tenantID.description, lane: .alone)
-        await #expect(throws: (any Error).self) { while try await stream.receive() {} }
-        #expect(try await tenant.gateway.client(key: key.text).send("GET", "/api/runs").status == 401)
-    }
-
     @Test func `a stream ends when its key expires`() async throws {
         let tenant = try await TestTenant.make()
         let run = try await tenant.run(steps: [Config.calls("ask")], tools: [Config.browser("ask")])
-        let key = try await Self.issue(tenant, scopes: ["runs:read"], #","expiresAt":"\#(Timestamp.now().adding(seconds: 8))""#)
+        let key = try await Self.issue(tenant, scopes: ["runs:read"], #","expiresAt":"\#(Timestamp.now().adding(seconds: 15))""#)
         var stream = try await EventStream.open(tenant.gateway.client(key: key.text), run)
         try #require(stream.status == 200)
         await #expect(throws: (any Error).self) { while try await stream.receive() {} }

@@ -6,7 +6,7 @@ import Testing
 @testable import GatewayHTTP
 
 /// `Idempotency-Key` where what is made holds a secret, or belongs to the platform.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct KeyedSecretTests {
     /// A path and a body for each operation that creates something with a secret, or for the platform.
     private static func keyed(_ tenant: TestTenant, keyID: String) -> [String: (path: String, body: String)] {

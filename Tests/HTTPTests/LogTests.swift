@@ -8,7 +8,7 @@ import Testing
 @testable import GatewayHTTP
 
 /// One line a request, with what an operator asks for and nothing that must stay secret.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct LogTests {
     private static func gateway(_ change: (inout ListenerConfiguration) -> Void = { _ in }) async throws -> (TestGateway, RecordedLog) {
         let log = RecordedLog()
@@ -111,6 +111,7 @@ struct LogTests {
                 try await connection.send(bytes)
                 #expect(try await connection.answer().status == Int(status))
             }
+            #expect(await eventually { log.lines("connection refused").contains { $0.metadata["reason"] == reason } })
             let lines = log.lines("connection refused").filter { $0.metadata["reason"] == reason }
             #expect(lines.count == 1 && lines.first?.metadata["status"] == status)
             #expect(lines.first?.metadata["address"] == "127.0.0.1")

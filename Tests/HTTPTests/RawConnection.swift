@@ -18,9 +18,9 @@ final class RawConnection {
 
     struct Ended: Error {}
 
-    /// - Parameter seconds: the connection is closed after them, so that no test waits forever.
+    /// - Parameter seconds: the connection is closed after them, so that nothing waits forever; later than the time limits of the suites, so that a test which waits for the other side to close fails.
     static func open<R>(
-        _ gateway: TestGateway, receiveBuffer: Int? = nil, seconds: Int64 = 45, resets: Bool = false, tls: NIOSSLContext? = nil,
+        _ gateway: TestGateway, receiveBuffer: Int? = nil, seconds: Int64 = 600, resets: Bool = false, tls: NIOSSLContext? = nil,
         _ body: (RawConnection) async throws -> R
     ) async throws -> R {
         var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)

@@ -2,9 +2,9 @@ import Domain
 import Testing
 
 /// Connections that hold a place and send little.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct SlowClientTests {
-    /// Sends a request's beginning, then nothing; returns what it is told and after how long.
+    /// Sends a request's beginning, then nothing; returns what it is told and after how long, the connecting included.
     private func cut(_ beginning: String) async throws -> (answer: Answer, after: Duration) {
         let start = ContinuousClock.now
         return try await RawConnection.open(try await TestGateway.shared.value) { connection in
@@ -31,18 +31,16 @@ struct SlowClientTests {
         #expect(after >= .seconds(Limits.requestBodySeconds - 1))
     }
 
-    @Test func `a head that comes byte by byte has no more time than another`() async throws {
-        let gateway = try await TestGateway.shared.value
-        let start = ContinuousClock.now
-        try await RawConnection.open(gateway) { connection in
+    @Test func `a head that comes piece by piece has no more time than another`() async throws {
+        try await RawConnection.open(try await TestGateway.shared.value) { connection in
             try await connection.send("GET /health HTTP/1.1\r\nHost: a\r\n")
-            // Pacing is what is under test here.
-            for index in 1..<Limits.requestHeadSeconds {
-                try await connection.send("X-\(index): a\r\n")
-                try await Task.sleep(until: start + .seconds(index))
+            // Pacing is what is under test here. It goes on until the gateway ends it; one that counted anew with each piece would come
+            // to the bound on fields instead.
+            for index in 1..<Limits.maxHeaderFields {
+                do { try await connection.send("X-\(index): a\r\n") } catch { break }
+                try await Task.sleep(for: .seconds(1))
             }
             try await connection.answer().expectProblem(408, "request_timeout")
-            #expect(ContinuousClock.now - start < .seconds(Limits.requestHeadSeconds + 10))
         }
     }
 }

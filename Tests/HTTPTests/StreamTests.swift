@@ -3,7 +3,7 @@ import JSON
 import NIOHTTP1
 import Testing
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct StreamTests {
     /// A finished run of some twenty events.
     private func finishedRun(_ tenant: TestTenant) async throws -> (run: String, events: [HsafaClient.Event]) {

@@ -11,7 +11,7 @@ import Testing
 
 @testable import GatewayHTTP
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct TLSTests {
     private struct Secured {
         let gateway: TestGateway
@@ -113,18 +113,18 @@ struct TLSTests {
 
     @Test(arguments: [[], Array("\u{16}\u{3}\u{1}".utf8)])
     func `a handshake that does not come to its end is cut off`(beginning: [UInt8]) async throws {
-        let secured = try await Self.gateway { $0.times.handshake = .seconds(2) }
+        let secured = try await Self.gateway { $0.times.handshake = .seconds(8) }
         let start = ContinuousClock.now
         try await RawConnection.open(secured.gateway) { connection in
             if !beginning.isEmpty { try await connection.send(beginning) }
             while try await connection.receive() {}
         }
-        #expect(ContinuousClock.now - start >= .milliseconds(1900) && ContinuousClock.now - start < .seconds(30))
+        #expect(ContinuousClock.now - start >= .milliseconds(7900))
         #expect(await eventually { secured.log.lines("connection refused").contains { $0.metadata["reason"] == "tls_handshake_timeout" } })
         // What handshakes in time is not cut afterwards.
         let context = try NIOSSLContext(configuration: try secured.certificate.trust())
         try await RawConnection.open(secured.gateway, tls: context) { connection in
-            for pause in [2500, 0] {
+            for pause in [8500, 0] {
                 try await connection.send("GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
                 #expect(try await connection.answer().status == 200)
                 // Time that passes is what is under test here.
@@ -141,22 +141,22 @@ struct TLSTests {
         func isShown(_ certificate: Certificate) async -> Bool {
             (try? await withClient(secured.gateway, key: nil, trusting: certificate) { try await $0.send("GET", "/health").status }) == 200
         }
-        try await RawConnection.open(secured.gateway, seconds: 90, tls: trustFirst) { old in
+        try await RawConnection.open(secured.gateway, tls: trustFirst) { old in
             func ask() async throws -> Int {
                 try await old.send("GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
                 return try await old.answer().status
             }
             #expect(try await ask() == 200)
             try second.replace(first.files)
-            #expect(await eventually(within: 30) { await isShown(second) })
+            #expect(await eventually { await isShown(second) })
             #expect(try await ask() == 200)
             // The certificate of another pair: refused, and the pair in force stays.
             try third.replace(first.files, withKey: false)
-            #expect(await eventually(within: 30) { !secured.log.lines("the new certificate cannot be used; the old one stays").isEmpty })
+            #expect(await eventually { !secured.log.lines("the new certificate cannot be used; the old one stays").isEmpty })
             #expect(await isShown(second))
             // Its key comes a moment later, as when two files are copied one by one.
             try third.replace(first.files)
-            #expect(await eventually(within: 30) { await isShown(third) })
+            #expect(await eventually { await isShown(third) })
             #expect(try await ask() == 200)
         }
         #expect(secured.log.lines("the new certificate cannot be used; the old one stays").count == 1, "said once, not at every look")

@@ -33,12 +33,28 @@ struct TestGateway: Sendable {
     /// One for all gateways of this process, as for all replicas of a deployment.
     static let masterKeys = MasterKey(SecureRandom.bytes(32)).map { MasterKeys(current: $0) }
 
+    /// Two replicas whose polls are an hour away: what one hears of the other, it hears by message. `front` works on no run.
+    static let apart = Task {
+        let environment = try await TestEnvironment.fresh()
+        @Sendable func pollsLater(_ configuration: inout GatewayConfiguration) {
+            configuration.intervals.accessPoll = .seconds(3600)
+            configuration.intervals.limitsAge = .seconds(3600)
+            configuration.intervals.callSweep = .seconds(3600)
+            configuration.runLeaseSeconds = 3600
+            configuration.deviceHeartbeatSeconds = 3600
+        }
+        let front = try await running(in: environment, maxConcurrentRuns: 0, pollsLater)
+        return (front: front, back: try await running(in: environment, pollsLater))
+    }
+
     private struct DidNotStart: Error {}
 
-    /// Lives as long as the test process.
+    /// Lives as long as the test process, and waits for its databases as long as a busy machine takes.
+    ///
+    /// - Parameter redis: for tests in which Redis is away, and a gateway is to notice it.
     static func running(
         in environment: TestEnvironment, maxConcurrentRuns: Int = 256, listener: ListenerConfiguration = ListenerConfiguration(),
-        logger: Logger? = nil, _ configure: (inout GatewayConfiguration) -> Void = { _ in }
+        logger: Logger? = nil, redis: RedisConfiguration? = nil, _ configure: (inout GatewayConfiguration) -> Void = { _ in }
     ) async throws -> TestGateway {
         let group = MultiThreadedEventLoopGroup.singleton
         var configuration = GatewayConfiguration(
@@ -51,11 +67,12 @@ struct TestGateway: Sendable {
         // The systems that tools of these tests reach are on this machine.
         configuration.egress = EgressRules(byDefault: .public, allowances: [.init(tenants: nil, hosts: [try HostPattern("127.0.0.1")])])
         configure(&configuration)
+        var postgres = try PostgresConfiguration(url: environment.appURL)
+        TestEnvironment.wait(&postgres)
         let gateway = try Gateway(
             configuration,
             Gateway.Dependencies(
-                postgres: try PostgresConfiguration(url: environment.appURL), redis: try RedisConfiguration(url: environment.redisURL),
-                eventLoopGroup: group),
+                postgres: postgres, redis: try redis ?? TestEnvironment.redisConfiguration(environment.redisURL), eventLoopGroup: group),
             logger: logger ?? environment.logger)
         let (ports, bound) = AsyncThrowingStream.makeStream(of: Int.self)
         let server = GatewayServer(gateway: gateway, listener: listener) { bound.yield($0) }
@@ -81,7 +98,11 @@ struct TestGateway: Sendable {
 
     var baseURL: String { "http://127.0.0.1:\(port)" }
 
-    func client(key: String?) -> HsafaClient { HsafaClient(baseURL: baseURL, apiKey: key, httpClient: Self.http) }
+    func client(key: String?) -> HsafaClient {
+        var client = HsafaClient(baseURL: baseURL, apiKey: key, httpClient: Self.http)
+        client.timeoutSeconds = 240
+        return client
+    }
 
     /// The sum of a metric's series.
     func metric(_ name: String) -> Int {

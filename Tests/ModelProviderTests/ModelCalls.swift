@@ -23,7 +23,7 @@ final class EventLog: Sendable {
 extension ModelCallOptions {
     /// Short pauses; the time-outs stay long where a test is not about them.
     static func test(
-        idle: Duration = .seconds(20), total: Duration = .seconds(30), retries: Int = 2, logger: Logger? = nil
+        idle: Duration = .seconds(120), total: Duration = .seconds(240), retries: Int = 2, logger: Logger? = nil
     ) -> ModelCallOptions {
         ModelCallOptions(
             idleTimeout: idle, totalTimeout: total,
@@ -39,7 +39,7 @@ extension ModelRequest {
 }
 
 func withOpenAIChatClient<Value: Sendable>(
-    _ options: ModelCallOptions = .test(), connectTimeout: TimeAmount = .seconds(5),
+    _ options: ModelCallOptions = .test(), connectTimeout: TimeAmount = .seconds(60),
     _ body: (OpenAIChatClient) async throws -> Value
 ) async throws -> Value {
     var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, timeout: .init(connect: connectTimeout))

@@ -1,7 +1,7 @@
 import ModelProviders
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct OpenAIChatClientTests {
+@Suite(.timeLimit(.minutes(5))) struct OpenAIChatClientTests {
     private let twoCalls = [
         ModelToolCall(providerCallID: "call_1", name: "get_weather", arguments: #"{"city":"Oslo"}"#),
         ModelToolCall(providerCallID: "call_2", name: "now", arguments: "{}"),

@@ -6,7 +6,7 @@ import Testing
 
 @testable import ModelProviders
 
-@Suite(.timeLimit(.minutes(1))) struct OpenAIChatRequestTests {
+@Suite(.timeLimit(.minutes(5))) struct OpenAIChatRequestTests {
     private func body(_ request: ModelRequest) throws -> JSONNode { try JSONDocument(parsing: OpenAIChatBody.make(request)).root }
 
     private let weather = ModelTool(
@@ -110,7 +110,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct CredentialTests {
+@Suite(.timeLimit(.minutes(5))) struct CredentialTests {
     private static let key = "sk-very-secret-0123456789"
 
     @Test(arguments: [

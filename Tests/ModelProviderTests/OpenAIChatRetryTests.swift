@@ -2,7 +2,7 @@ import JSON
 import ModelProviders
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct OpenAIChatRetryTests {
+@Suite(.timeLimit(.minutes(5))) struct OpenAIChatRetryTests {
     private let good = ScriptedReply.stream(chunks(delta(#"{"content":"a"}"#, finish: "stop")))
 
     @Test(arguments: [("retry-after-ms", "40"), ("retry-after", "0.04")]) func `a rate limit is waited out as long as the vendor says`(

@@ -4,7 +4,7 @@ import NIOCore
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct SimulatedModelTests {
+@Suite(.timeLimit(.minutes(5))) struct SimulatedModelTests {
     private func play(
         _ script: StaticString?, step: Int = 1, attempt: Int = 1, messages: [ModelMessage] = [.user("hi there")], log: EventLog = EventLog()
     ) async throws -> ModelResponse {
@@ -100,18 +100,18 @@ import Testing
         let emissions = Mutex<[ContinuousClock.Instant]>([])
         let request = ModelRequest(
             provider: "simulated", model: "sim", messages: [],
-            script: RawJSON(#"{"steps":[{"deltas":{"count":11,"text":"x"},"delayMilliseconds":200,"initialDelayMilliseconds":20}]}"#))
+            script: RawJSON(#"{"steps":[{"deltas":{"count":4,"text":"x"},"delayMilliseconds":4000,"initialDelayMilliseconds":20}]}"#))
         let start = ContinuousClock.now
         _ = try await SimulatedModel().perform(request) { _ in
             let isFirst = emissions.withLock { $0.isEmpty }
-            if isFirst { try await timePasses(.milliseconds(2200)) }
+            if isFirst { try await timePasses(.milliseconds(12_200)) }
             emissions.withLock { $0.append(.now) }
         }
         let times = emissions.withLock { $0 }
-        // All later deltas were due while the reader was busy: none waits any more, where relative pauses would take 2 s.
-        #expect(times.count == 11)
-        #expect(times[0] - start >= .milliseconds(2220))
-        #expect(times[10] - times[0] < .milliseconds(1900))
+        // All later deltas were due while the reader was busy: none waits any more, where relative pauses would take 12 s.
+        #expect(times.count == 4)
+        #expect(times[0] - start >= .milliseconds(12_220))
+        #expect(times[3] - times[0] < .milliseconds(11_900))
     }
 
     @Test func `deltas come no earlier than their pauses allow`() async throws {

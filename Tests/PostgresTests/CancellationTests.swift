@@ -30,11 +30,17 @@ extension PostgresTests {
             let sequence = TestDatabase.uniqueName("seq")
             try await withClient(configure: { $0.sharedConnections = 1 }) { client async throws in
                 _ = try await client.query("CREATE SEQUENCE \(unsafeSQL: sequence)")
-                let task = Task { try await client.query("SELECT nextval(\(sequence)::regclass), pg_sleep(0.3)") }
-                try await eventually("it is sent") { client.statistics().segments == 2 }
-                task.cancel()
-                let error = try await failure { try await task.value }
-                #expect(error.code == .canceled && error.mayHaveRun)
+                try await client.withLock { key, release async throws in
+                    let sent = client.statistics().segments
+                    let task = Task {
+                        try await client.query("SELECT nextval(\(sequence)::regclass) FROM pg_advisory_xact_lock_shared(\(key))")
+                    }
+                    try await eventually("it is sent") { client.statistics().segments == sent + 1 }
+                    task.cancel()
+                    let error = try await failure { try await task.value }
+                    #expect(error.code == .canceled && error.mayHaveRun)
+                    release()
+                }
                 #expect(try await client.value("SELECT nextval(\(sequence)::regclass)", as: Int.self) == 2)
                 _ = try await client.query("DROP SEQUENCE \(unsafeSQL: sequence)")
             }
@@ -105,17 +111,18 @@ extension PostgresTests {
             }
         }
 
-        @Test("a statement that sleeps on the slow lane delays nobody on the shared one")
+        @Test("a statement that waits on the slow lane delays nobody on the shared one")
         func lanes() async throws {
             try await withClient { client async throws in
-                _ = try await client.query("SELECT 1")
-                let clock = ContinuousClock()
-                async let slow = clock.measure { _ = try await client.query("SELECT pg_sleep(0.2)", lane: .slow) }
-                try await eventually("it is sent") { client.statistics().segments == 2 }
-                var longest = Duration.zero
-                for _ in 0..<50 { longest = max(longest, try await clock.measure { _ = try await client.query("SELECT 1") }) }
-                #expect(longest < .milliseconds(100))
-                #expect(try await slow >= .milliseconds(200))
+                try await client.withLock { key, release async throws in
+                    let sent = client.statistics().segments
+                    async let slow = client.value("SELECT 7::int8 FROM pg_advisory_xact_lock_shared(\(key))", as: Int.self, lane: .slow)
+                    try await eventually("it is sent") { client.statistics().segments == sent + 1 }
+                    // While it stands still.
+                    for number in 0..<50 { #expect(try await client.value("SELECT \(number)", as: Int.self) == number) }
+                    release()
+                    #expect(try await slow == 7)
+                }
             }
         }
     }

@@ -35,7 +35,7 @@ extension PostgresTests {
                 try await eventually("the load runs") { load.answers > 1000 }
                 try await disturb()
                 let answers = load.answers
-                try await eventually("it runs again", seconds: 20) { load.answers > answers + 1000 }
+                try await eventually("it runs again") { load.answers > answers + 1000 }
                 load.isOver.withLock { $0 = true }
                 try await group.waitForAll()
             }
@@ -83,8 +83,7 @@ extension PostgresTests {
                 _ = try await client.query("SELECT 1", lane: .slow)
                 try cluster.stop()
                 try await eventually("the loss is seen") { client.statistics().connectionsUp == 0 }
-                let clock = ContinuousClock()
-                let start = clock.now
+                // Nobody waits for the server to come back: it does when all have heard.
                 try await withThrowingTaskGroup(of: PostgresError.self) { group in
                     for number in 0..<100 {
                         group.addTask {
@@ -97,7 +96,6 @@ extension PostgresTests {
                         #expect(error.message.hasPrefix("no connection to Postgres: "))
                     }
                 }
-                #expect(clock.now - start < .seconds(3))
                 try cluster.start()
                 try await eventually("it is back") { (try? await client.query("SELECT 1")) != nil }
             }
@@ -146,20 +144,27 @@ extension PostgresTests {
 
         @Test("shutdown lets what runs come to its end, tells the queued, and refuses the later")
         func shutDown() async throws {
-            try await withClient(configure: { $0.sharedConnections = 1 }) { client async throws in
-                _ = try await client.query("SELECT 1")
-                let running = (0..<2).map { _ in
-                    Task { try await client.value("SELECT 7::int8 FROM pg_sleep(0.2)", as: Int.self, lane: .alone) }
+            try await withClient { other async throws in
+                try await other.withLock { key, release async throws in
+                    try await withClient(configure: {
+                        $0.sharedConnections = 1
+                        $0.shutDownGraceMilliseconds = 120_000
+                    }) { client async throws in
+                        _ = try await client.query("SELECT 1")
+                        let waiting: SQL = "SELECT 7::int8 FROM pg_advisory_xact_lock_shared(\(key))"
+                        let running = (0..<2).map { _ in Task { try await client.value(waiting, as: Int.self, lane: .alone) } }
+                        try await eventually("both are sent") { client.statistics().segments == 3 }
+                        let queued = Task { try await client.query("SELECT 1") }
+                        try await eventually("one waits") { client.statistics().queued == 1 }
+                        client.shutDown()
+                        #expect(try await failure { try await queued.value }.code == .shutDown)
+                        release()
+                        for task in running { #expect(try await task.value == 7) }
+                        #expect(try await failure { try await client.query("SELECT 1") }.code == .shutDown)
+                        await client.run()
+                        #expect(client.statistics().connectionsUp == 0)
+                    }
                 }
-                try await eventually("both are sent") { client.statistics().segments == 3 }
-                let queued = Task { try await client.query("SELECT 1") }
-                try await eventually("one waits") { client.statistics().queued == 1 }
-                client.shutDown()
-                #expect(try await failure { try await queued.value }.code == .shutDown)
-                for task in running { #expect(try await task.value == 7) }
-                #expect(try await failure { try await client.query("SELECT 1") }.code == .shutDown)
-                await client.run()
-                #expect(client.statistics().connectionsUp == 0)
             }
         }
 

@@ -8,7 +8,7 @@ extension PostgresTests {
         @Test("verify-full takes the server whose certificate fits its name, and no other")
         func verifyFull() async throws {
             let certificates = try TestCertificates(names: "DNS:localhost")
-            let cluster = try ThrowawayCluster(port: try await ThrowawayRedis.freePort(), certificates: certificates)
+            let cluster = try ThrowawayCluster(port: try freePort(), certificates: certificates)
             defer { cluster.remove() }
             let trusted = "sslmode=verify-full&sslrootcert=\(certificates.authority)"
             try await withClient(cluster.url(host: "localhost", trusted)) { client async throws in
@@ -33,7 +33,7 @@ extension PostgresTests {
 
         @Test("require refuses a server that speaks no TLS")
         func require() async throws {
-            let cluster = try ThrowawayCluster(port: try await ThrowawayRedis.freePort())
+            let cluster = try ThrowawayCluster(port: try freePort())
             defer { cluster.remove() }
             try await withClient(cluster.url(host: "localhost", "sslmode=prefer")) { client async throws in
                 #expect(try await client.value("SELECT 1::int8", as: Int.self) == 1)

@@ -34,6 +34,7 @@ func withClient<R: Sendable>(
 ) async throws -> R {
     var configuration = try PostgresConfiguration(url: url ?? TestDatabase.url())
     configuration.transactionConnections = 2
+    configuration.connectTimeoutSeconds = 60
     configure(&configuration)
     let client = PostgresClient(configuration, logger: logger)
     return try await withThrowingTaskGroup(of: Void.self) { group in
@@ -48,12 +49,35 @@ struct NotInTime: Error, CustomStringConvertible {
 }
 
 /// Polls for what the server or another task does; bounded.
-func eventually(_ what: String, seconds: Double = 10, _ condition: () async throws -> Bool) async throws {
+func eventually(_ what: String, seconds: Double = 120, _ condition: () async throws -> Bool) async throws {
     let clock = ContinuousClock()
     let end = clock.now + .seconds(seconds)
     while try await !condition() {
         guard clock.now < end else { throw NotInTime(description: "not in time: \(what)") }
         try await Task.sleep(for: .milliseconds(2))
+    }
+}
+
+extension PostgresClient {
+    /// Keeps a lock while `body` runs, or until it calls what it gets; statements that ask for the same lock wait so long.
+    func withLock<R: Sendable>(_ body: @Sendable (_ key: Int, _ release: @escaping @Sendable () -> Void) async throws -> R) async throws
+        -> R
+    {
+        let key = Int.random(in: 1...Int.max)
+        let (released, release) = AsyncStream<Void>.makeStream()
+        let (held, isHeld) = AsyncStream<Void>.makeStream()
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                try await self.withTransaction { transaction in
+                    _ = try await transaction.query("SELECT pg_advisory_xact_lock(\(key))")
+                    isHeld.finish()
+                    for await _ in released {}
+                }
+            }
+            for await _ in held {}
+            defer { release.finish() }
+            return try await body(key) { release.finish() }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Redis
 
-@Suite("RedisClient: commands", .timeLimit(.minutes(1)))
+@Suite("RedisClient: commands", .timeLimit(.minutes(5)))
 struct ClientTests {
     @Test("values of all kinds come back as they were sent, binary included")
     func values() async throws {
@@ -163,7 +163,7 @@ struct ClientTests {
     @Test("TLS verifies the authority and the name")
     func tls() async throws {
         let certificates = try TestCertificates()
-        let port = try await ThrowawayRedis.freePort()
+        let port = try freePort()
         let server = try await ThrowawayRedis.start(.tlsPort(port, certificates: certificates))
         defer { server.remove() }
         for host in ["localhost", "127.0.0.1"] {
@@ -175,7 +175,7 @@ struct ClientTests {
         try await expectRefused("rediss://localhost:\(port)", authority: nil)
         try await expectRefused("rediss://localhost:\(port)", authority: "/nonexistent.pem")
         let other = try TestCertificates(names: "DNS:redis.example")
-        let otherPort = try await ThrowawayRedis.freePort()
+        let otherPort = try freePort()
         let misnamed = try await ThrowawayRedis.start(.tlsPort(otherPort, certificates: other))
         defer { misnamed.remove() }
         try await expectRefused("rediss://localhost:\(otherPort)", authority: other.authority)

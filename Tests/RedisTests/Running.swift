@@ -16,8 +16,8 @@ func withClient<R: Sendable>(
     _ body: @escaping @Sendable (RedisClient) async throws -> R
 ) async throws -> R {
     var configuration = try RedisConfiguration(url: url)
-    configuration.connectTimeoutMilliseconds = 10_000
-    configuration.commandTimeoutMilliseconds = 20_000
+    configuration.connectTimeoutMilliseconds = 60_000
+    configuration.commandTimeoutMilliseconds = 120_000
     configuration.reconnectMinimumMilliseconds = 5
     configuration.reconnectMaximumMilliseconds = 50
     change(&configuration)
@@ -30,7 +30,8 @@ func withSubscriber<R: Sendable>(
     _ body: @escaping @Sendable (RedisSubscriber) async throws -> R
 ) async throws -> R {
     var configuration = try RedisConfiguration(url: url)
-    configuration.connectTimeoutMilliseconds = 10_000
+    configuration.connectTimeoutMilliseconds = 60_000
+    configuration.keepAliveMilliseconds = 60_000
     configuration.reconnectMinimumMilliseconds = 5
     configuration.reconnectMaximumMilliseconds = 50
     change(&configuration)
@@ -53,7 +54,7 @@ private func running<R: Sendable>(
 func eventually(
     _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation, _ condition: @Sendable () async throws -> Bool
 ) async throws {
-    for _ in 0..<2_000 {
+    for _ in 0..<24_000 {
         if try await condition() { return }
         try await Task.sleep(for: .milliseconds(5))
     }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Redis
 
-@Suite("RedisSubscriber", .timeLimit(.minutes(1)))
+@Suite("RedisSubscriber", .timeLimit(.minutes(5)))
 struct SubscriberTests {
     @Test("messages come after the confirmation, in order")
     func order() async throws {
@@ -163,7 +163,7 @@ struct SubscriberTests {
         let server = try await ThrowawayRedis.start()
         defer { server.remove() }
         try await withClient(server.url) { client in
-            try await withSubscriber(server.url, { $0.keepAliveMilliseconds = 1_000 }) { subscriber in
+            try await withSubscriber(server.url, { $0.keepAliveMilliseconds = 6_000 }) { subscriber in
                 var pushes = Pushes()
                 let subscription = subscriber.subscribe("idle", pushes.handler)
                 #expect(await pushes.next() == .subscribed)

@@ -46,7 +46,7 @@ public final class ThrowawayRedis: Sendable {
         try process.run()
         stopAtExit(process.processIdentifier)
         self.process.withLock { $0 = process }
-        for _ in 0..<500 {
+        for _ in 0..<12_000 {
             if let channel = try? await connect() {
                 try await channel.close()
                 return
@@ -96,12 +96,5 @@ public final class ThrowawayRedis: Sendable {
     public func remove() {
         kill()
         try? FileManager.default.removeItem(atPath: folder)
-    }
-
-    public static func freePort() async throws -> Int {
-        let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(host: "127.0.0.1", port: 0).get()
-        let port = channel.localAddress?.port ?? 0
-        try await channel.close()
-        return port
     }
 }

@@ -3,6 +3,7 @@ import FoundationEssentials
 import JSON
 import Postgres
 import Storage
+import Synchronization
 import TestSupport
 import Testing
 
@@ -20,11 +21,18 @@ struct AppendQueueTests {
         var after: Int64 = 0
     }
 
+    private final class Count: Sendable {
+        let count = Atomic(0)
+    }
+
     /// All at once; the answers in order.
-    private func append(_ appends: [Append], _ tenant: TenantDatabase) async -> [Result<Int64?, any Error>] {
+    private func append(
+        _ appends: [Append], _ tenant: TenantDatabase, begun: @escaping @Sendable () -> Void = {}
+    ) async -> [Result<Int64?, any Error>] {
         await withTaskGroup(of: (Int, Result<Int64?, any Error>).self) { group in
             for (index, append) in appends.enumerated() {
                 group.addTask {
+                    begun()
                     do {
                         return (
                             index,
@@ -44,7 +52,16 @@ struct AppendQueueTests {
             let tenant = try await StorageRun.start(db).tenant
             let appends = (0..<200).map { Append(run: .generate(), events: deltas(1 + $0 % 3, "run \($0)")) }
             let before = db.app.statistics().segments
-            let answers = await append(appends, tenant)
+            let begun = Count()
+            let writing = try await db.owner.withTransaction { transaction in
+                // Nothing can be written while this stands, so all of them come while the first is under way.
+                _ = try await transaction.query("LOCK TABLE hsafa.run_events IN ACCESS EXCLUSIVE MODE")
+                let writing = Task { await append(appends, tenant) { begun.count.add(1, ordering: .relaxed) } }
+                #expect(await eventually { begun.count.load(ordering: .relaxed) == 200 })
+                return writing
+            }
+            let answers = await writing.value
+            // The first alone, those that came then in a statement or two; a task may have begun and been overtaken by the lock's end.
             #expect(db.app.statistics().segments - before < 40)
             for (append, answer) in zip(appends, answers) {
                 #expect(try answer.get() == Int64(append.events.count))

@@ -19,7 +19,7 @@ struct FairnessTests {
         return (noisy, quiet, try await db.makeAgent(quiet))
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: [true, false])
+    @Test(.timeLimit(.minutes(5)), arguments: [true, false])
     func `a run waits at most one round behind another tenant's ten thousand`(_ isNoisyFirst: Bool) async throws {
         try await StorageDatabase.with { db in
             let (_, quiet, agent) = try await crowd(db, isNoisyFirst: isNoisyFirst)
@@ -46,7 +46,7 @@ struct FairnessTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func `a noisy tenant at its bound costs another nothing`() async throws {
         try await StorageDatabase.with { db in
             let (noisy, quiet, agent) = try await crowd(db, isNoisyFirst: true)
@@ -58,7 +58,7 @@ struct FairnessTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func `runs whose worker was lost leave room for a queued one`() async throws {
         try await StorageDatabase.with { db in
             let (noisy, quiet, agent) = try await crowd(db, isNoisyFirst: true)
@@ -87,7 +87,7 @@ struct FairnessTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func `claimers side by side never get more of a tenant's runs than its bound`() async throws {
         try await StorageDatabase.with { db in
             let scope = try await db.makeTenant()

@@ -81,8 +81,7 @@ struct IdempotencyTests {
                     try await tenant.inTransaction { try await $0.takeIdempotencySlot(request, waitMilliseconds: 300) }
                 }
                 #expect(error?.sqlState == "55P03")
-                let waited = ContinuousClock.now - start
-                #expect(waited > .milliseconds(250) && waited < .seconds(5))
+                #expect(ContinuousClock.now - start > .milliseconds(250))
             }
         }
     }

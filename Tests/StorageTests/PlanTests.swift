@@ -58,7 +58,7 @@ struct PlanTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func `reading a run and its log goes by index among twenty thousand`() async throws {
         try await StorageDatabase.with { db in
             let run = try await StorageRun.start(db)
@@ -101,7 +101,7 @@ struct PlanTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func `claiming looks at no more of a long queue than it takes`() async throws {
         try await StorageDatabase.with { db in
             let scope = try await db.makeTenant()
@@ -117,7 +117,7 @@ struct PlanTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(5)))
     func `a tenant at its bound is looked at once a round`() async throws {
         try await StorageDatabase.with { db in
             // Stands first in the round, and has nothing left once it is claimed: the round must find its end without it.

@@ -113,6 +113,36 @@ struct RunLogTests {
         }
     }
 
+    @Test func `a page is bounded in bytes as well, and its cursor goes on with the very next event`() async throws {
+        try await StorageDatabase.with { db in
+            let run = try await StorageRun.start(db)
+            let sizes = [10, 400, 400, 100, 2000, 10, 10, 500]
+            let events = sizes.map {
+                RunEventData.delta(.assistantDelta, text: String(repeating: "x", count: $0), stampNanoseconds: nil)
+            }
+            _ = try await run.append(events, after: 2)
+            let all = try await run.tenant.events(of: run.runID, after: 0, limit: 100)
+            for (limit, maxBytes) in [(100, 1000), (3, 1000), (2, 1 << 20), (10, 1 << 20), (9, 1 << 20), (1, 1), (100, 1)] {
+                var pages: [[RunEvent]] = []
+                var cursor: Int64? = 0
+                while let after = cursor, pages.count < 100 {
+                    let page = try await run.tenant.eventPage(of: run.runID, after: after, limit: limit, maxBytes: maxBytes)
+                    pages.append(page.items)
+                    #expect(page.items.count <= limit)
+                    let bytes = page.items.reduce(0) { $0 + $1.data.bytes.count }
+                    #expect(bytes <= maxBytes || page.items.count == 1, "\(bytes) bytes")
+                    cursor = page.next.flatMap { Int64($0) }
+                    #expect(cursor == nil || cursor == page.items.last?.seq)
+                }
+                #expect(pages.flatMap { $0 }.map(\.seq) == all.map(\.seq), "\(limit) \(maxBytes)")
+                #expect(pages.last?.isEmpty == false, "the last page says that it is the last")
+            }
+            let typed = try await run.tenant.eventPage(of: run.runID, after: 0, limit: 1, types: [.runStarted])
+            #expect(typed.items.map(\.type) == [.runStarted] && typed.next == nil)
+            #expect(try await run.tenant.eventPage(of: .generate(), after: 0, limit: 5).items.isEmpty)
+        }
+    }
+
     @Test func `events are read in pages and by type`() async throws {
         try await StorageDatabase.with { db in
             let run = try await StorageRun.start(db)

@@ -20,7 +20,9 @@ struct StorageDatabase: Sendable {
 
     /// Lives as long as the test process.
     static let superuser = Task {
-        let client = PostgresClient(try PostgresConfiguration(url: TestEnvironment.variable("TEST_SUPERUSER_URL")), logger: logger)
+        var configuration = try PostgresConfiguration(url: TestEnvironment.variable("TEST_SUPERUSER_URL"))
+        TestEnvironment.wait(&configuration)
+        let client = PostgresClient(configuration, logger: logger)
         Task { await client.run() }
         return client
     }

@@ -46,7 +46,9 @@ public final class TestEnvironment: Sendable {
     /// A database of its own: gateways that share one are replicas of each other and take each other's runs.
     public static func fresh(redis: String? = nil) async throws -> TestEnvironment {
         let name = "hsafa_" + UUID.version7().lowercased.replacing("-", with: "")
-        let superuser = PostgresClient(try PostgresConfiguration(url: try variable("TEST_SUPERUSER_URL")), logger: Logger(label: "test"))
+        var configuration = try PostgresConfiguration(url: try variable("TEST_SUPERUSER_URL"))
+        wait(&configuration)
+        let superuser = PostgresClient(configuration, logger: Logger(label: "test"))
         let running = Task { await superuser.run() }
         _ = try await superuser.query(SQL(unsafeSQL: "CREATE DATABASE \(name) OWNER hsafa_owner"), lane: .slow)
         superuser.shutDown()
@@ -77,7 +79,7 @@ public final class TestEnvironment: Sendable {
         owner = PostgresClient(try Self.configuration(ownerURL), logger: quiet)
         app = PostgresClient(try Self.configuration(appURL), logger: quiet)
         database = Database(client: app)
-        let redisConfiguration = try RedisConfiguration(url: redisURL)
+        let redisConfiguration = try Self.redisConfiguration(redisURL)
         redis = RedisClient(redisConfiguration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: quiet)
         subscriber = RedisSubscriber(redisConfiguration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: quiet)
         // They live as long as the test process.
@@ -94,9 +96,26 @@ public final class TestEnvironment: Sendable {
         configuration.scopeSetting = Database.scopeSetting
         configuration.usesGenericPlans = true
         // Many tests have a database of their own, all on one server.
+        configuration.sharedConnections = 1
         configuration.transactionConnections = 2
-        // What is under test is not the machine's speed, and some tests make ten thousand rows in a statement.
-        configuration.statementTimeoutMilliseconds = 60_000
+        wait(&configuration)
+        return configuration
+    }
+
+    /// What is under test is not the machine's speed: time limits are for what would never come.
+    public static func wait(_ configuration: inout PostgresConfiguration) {
+        configuration.statementTimeoutMilliseconds = 120_000
+        configuration.connectTimeoutSeconds = 60
+        configuration.leaseTimeoutMilliseconds = 120_000
+        configuration.idleTransactionTimeoutMilliseconds = 240_000
+    }
+
+    /// The same of Redis.
+    public static func redisConfiguration(_ url: String) throws -> RedisConfiguration {
+        var configuration = try RedisConfiguration(url: url)
+        configuration.commandTimeoutMilliseconds = 60_000
+        configuration.connectTimeoutMilliseconds = 60_000
+        configuration.keepAliveMilliseconds = 60_000
         return configuration
     }
 
@@ -150,8 +169,8 @@ public final class TestEnvironment: Sendable {
     }
 }
 
-/// Polls until a condition holds; false when it did not within the bound. For conditions that nothing announces.
-public func eventually(within seconds: Double = 20, _ condition: () async throws -> Bool) async rethrows -> Bool {
+/// Polls until a condition holds; false when it did not within the bound, which is a safety net. For conditions that nothing announces.
+public func eventually(within seconds: Double = 120, _ condition: () async throws -> Bool) async rethrows -> Bool {
     let end = ContinuousClock.now + .milliseconds(Int(seconds * 1000))
     while ContinuousClock.now < end {
         if try await condition() { return true }

@@ -13,9 +13,10 @@ struct Bench {
     let logs: String
 
     /// The gateway, started afresh, so that no row inherits another's memory.
-    func startGateway() throws -> (Server, API) {
+    func startGateway(_ settings: [String: String] = [:]) throws -> (Server, API) {
         let server = try Server(
-            poller, binary: gatewayBinary, arguments: ["serve"], readyPath: "/health/ready", log: logs + "/gateway.log")
+            poller, binary: gatewayBinary, arguments: ["serve"], readyPath: "/health/ready", log: logs + "/gateway.log",
+            settings: settings)
         return (server, API(poller: poller, port: server.port, key: key))
     }
 

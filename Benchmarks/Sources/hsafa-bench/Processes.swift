@@ -67,13 +67,16 @@ final class Server {
     private(set) var startMilliseconds = 0.0
     var pid: Int32 { process.processIdentifier }
 
-    init(_ poller: Poller, binary: String, arguments: [String], readyPath: String, log: String) throws {
+    init(
+        _ poller: Poller, binary: String, arguments: [String], readyPath: String, log: String, settings: [String: String] = [:]
+    ) throws {
         port = try ProcessTable.freePort()
         guard FileManager.default.createFile(atPath: log, contents: nil) else { throw BenchError("\(log) cannot be written") }
         // setpriv becomes the binary, so the pid is the binary's.
         process.executableURL = URL(filePath: "/usr/bin/setpriv")
         process.arguments = ["--pdeathsig", "KILL", binary] + arguments
         process.environment = ProcessInfo.processInfo.environment.merging(["PORT": String(port), "HOST": "127.0.0.1"]) { $1 }
+            .merging(settings) { $1 }
         let output = try FileHandle(forWritingTo: URL(filePath: log))
         process.standardOutput = output
         process.standardError = output

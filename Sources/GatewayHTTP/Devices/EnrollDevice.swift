@@ -20,7 +20,7 @@ struct EnrollDevice: OpenOperation {
             capabilities: try reader.optionalNode("capabilities"), signature: try reader.string("signature", maxBytes: 256))
         try reader.finish()
         let (device, isNew) = try await gateway.devices.enroll(
-            enrollment, address: context.clientAddress?.description, requestID: context.requestID)
+            enrollment, address: context.clientAddress, requestID: context.requestID)
         return Answer.object(isNew ? .created : .ok) { writer in
             writer.field("deviceId", string: device.deviceID.description)
             writer.field("status", string: device.status.rawValue)

@@ -4,7 +4,8 @@ import JSON
 import Runtime
 import Storage
 
-/// `GET /api/runs/{runId}/events`: the log from Postgres, after a seq. `nextCursor` is the last seq sent, null at the log's end.
+/// `GET /api/runs/{runId}/events`: the log from Postgres, after a seq, bounded in events and in bytes. `nextCursor` is the last seq sent,
+/// null at the log's end.
 struct ListRunEvents: Operation {
     let gateway: Gateway
 
@@ -18,18 +19,18 @@ struct ListRunEvents: Operation {
         let types = try Self.types(query.string("types"))
         try query.finish()
         guard after == nil || cursor == nil else { throw GatewayError.invalidQuery("cursor", "must be absent where after is given") }
-        let events = try await gateway.runs.events(context.scope, id, after: after ?? cursor ?? 0, limit: Int(limit), types: types)
+        let page = try await gateway.runs.events(context.scope, id, after: after ?? cursor ?? 0, limit: Int(limit), types: types)
         var bytes: [UInt8] = []
-        return Answer.object(capacity: 256 + events.reduce(0) { $0 + $1.data.bytes.count + 160 }) { writer in
+        return Answer.object(capacity: 256 + page.items.reduce(0) { $0 + $1.data.bytes.count + 160 }) { writer in
             writer.key("data")
             writer.beginArray()
-            for event in events {
+            for event in page.items {
                 bytes.removeAll(keepingCapacity: true)
                 event.appendEnvelope(run: id, to: &bytes)
                 writer.raw(bytes: bytes)
             }
             writer.endArray()
-            writer.field("nextCursor", stringOrNull: events.count == Int(limit) ? events.last.map { String($0.seq) } : nil)
+            writer.field("nextCursor", stringOrNull: page.next)
         }
     }
 

@@ -20,6 +20,8 @@ public struct DeviceService: Sendable {
     let redis: RedisClient
     let hub: DeviceHub
     let runs: RunService
+    /// Wrong tokens and proofs by address, apart from wrong keys: neither locks the other out.
+    let failures: FailureLimiter
 
     init(configuration: GatewayConfiguration, database: Database, redis: RedisClient, hub: DeviceHub, runs: RunService) {
         self.configuration = configuration
@@ -27,6 +29,7 @@ public struct DeviceService: Sendable {
         self.redis = redis
         self.hub = hub
         self.runs = runs
+        failures = FailureLimiter(most: configuration.failuresPerAddress, perSecond: configuration.failuresPerAddressPerSecond)
     }
 
     var onlineSeconds: Double { DeviceHub.onlineSeconds(configuration) }

@@ -42,6 +42,9 @@ final class DeviceSession: Sendable {
         var lastReceived = ContinuousClock.now
         var nextHeartbeat = ContinuousClock.now
         var violations = 0
+        /// Results for calls that it was not asked, that it may send without being closed.
+        var straysLeft = Double(Limits.maxStrayResults)
+        var strayAt = ContinuousClock.now
         /// Open calls that this socket was sent.
         var sent: [CallID: SentCall] = [:]
         var isRepeating = false
@@ -153,6 +156,19 @@ final class DeviceSession: Sendable {
         state.withLock { state in
             state.violations += 1
             return state.violations > DeviceHub.maxViolations
+        }
+    }
+
+    /// true when too many came: each costs a look-up, and a device at its work sends none but after it lost its memory.
+    func countStray(at now: ContinuousClock.Instant = .now) -> Bool {
+        state.withLock { state in
+            let seconds = Double((now - state.strayAt).components.seconds)
+            if seconds >= 1 {
+                state.straysLeft = min(Double(Limits.maxStrayResults), state.straysLeft + seconds * Limits.strayResultsPerSecond)
+                state.strayAt = now
+            }
+            state.straysLeft -= 1
+            return state.straysLeft < 0
         }
     }
 

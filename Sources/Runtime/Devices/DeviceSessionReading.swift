@@ -170,6 +170,7 @@ extension DeviceSession {
     private func refuse(result callID: String) {
         outbox.offer(DeviceFrame.error("not_your_call", "This device was not asked call \(callID).", retryable: false))
         outbox.offer(DeviceFrame.acknowledgement(callID, applied: false))
+        if countStray() { end(.protocolViolation) }
     }
 
     private func runOfCall(_ callID: CallID, _ identity: DeviceIdentity) async throws -> RunID? {

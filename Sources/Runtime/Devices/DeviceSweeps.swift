@@ -45,13 +45,15 @@ extension DeviceHub {
     /// revocation and suspension.
     func keepHeartbeats() async {
         let tick = min(heartbeat / 10, .seconds(1))
-        while (try? await Task.sleep(for: tick)) != nil {
-            let now = ContinuousClock.now
-            let due = registry.all.filter { $0.beat(at: now, every: heartbeat) }
-            for session in due { session.outbox.offer(DeviceFrame.ping()) }
-            for start in stride(from: 0, to: due.count, by: Self.batch) {
-                await renew(due[start..<min(start + Self.batch, due.count)])
-            }
+        while (try? await Task.sleep(for: tick)) != nil { await beat(at: .now) }
+    }
+
+    /// Those that are due at `now`.
+    func beat(at now: ContinuousClock.Instant) async {
+        let due = registry.all.filter { $0.beat(at: now, every: heartbeat) }
+        for session in due { session.outbox.offer(DeviceFrame.ping()) }
+        for start in stride(from: 0, to: due.count, by: Self.batch) {
+            await renew(due[start..<min(start + Self.batch, due.count)])
         }
     }
 
@@ -155,7 +157,6 @@ extension DeviceHub {
 
     /// Spread, so that replicas that started together do not sweep together. false when canceled.
     private func nextSweep() async -> Bool {
-        let milliseconds = Limits.callSweepMilliseconds
-        return (try? await Task.sleep(for: .milliseconds(Int.random(in: milliseconds * 8 / 10...milliseconds * 12 / 10)))) != nil
+        (try? await Task.sleep(for: configuration.intervals.callSweep * Double.random(in: 0.8...1.2))) != nil
     }
 }

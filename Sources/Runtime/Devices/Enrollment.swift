@@ -50,12 +50,23 @@ extension DeviceService {
     }
 
     /// Public: the token is the credential, and a token is spent by its first success. 401 for a wrong token or proof, 403 for
-    /// another device's token or a suspended tenant, 409 when token or device key are taken, 410 when the token has expired.
+    /// another device's token or a suspended tenant, 409 when token or device key are taken, 410 when the token has expired, 429 when too many
+    /// wrong ones came from `address`.
     ///
     /// - Parameters:
-    ///   - address: the device's, for the audit log.
+    ///   - address: the device's, for the audit log and for the count of failures; nil: those without one share a count.
     public func enroll(
-        _ request: EnrollmentRequest, address: String? = nil, requestID: String? = nil
+        _ request: EnrollmentRequest, address: IPAddress? = nil, requestID: String? = nil
+    ) async throws -> (DeviceRecord, created: Bool) {
+        if let seconds = failures.wait(address) { throw GatewayError.tooManyFailures(retryAfterSeconds: seconds) }
+        do { return try await enrollOnce(request, address: address?.description, requestID: requestID) } catch {
+            if (error as? GatewayError)?.status == 401 { failures.failed(address) }
+            throw error
+        }
+    }
+
+    private func enrollOnce(
+        _ request: EnrollmentRequest, address: String?, requestID: String?
     ) async throws -> (DeviceRecord, created: Bool) {
         guard let token = CredentialToken(request.token, kind: .enrollment),
             let record = try await database.enrollmentToken(publicID: token.id),

@@ -27,7 +27,7 @@ public final class FeedHub: Sendable {
 
     private let database: Database
     private let claims: Claims
-    private let stream: RunStream
+    private let history: FeedHistory
     private let subscriber: RedisSubscriber
     private let logger: Logger
     private let state = Mutex(State())
@@ -37,7 +37,7 @@ public final class FeedHub: Sendable {
     init(database: Database, stream: RunStream, subscriber: RedisSubscriber, metrics: MetricsRegistry, logger: Logger) {
         self.database = database
         claims = Claims(database)
-        self.stream = stream
+        history = FeedHistory(database: database, stream: stream)
         self.subscriber = subscriber
         self.logger = logger
         metrics.gauge("hsafa_feeds", help: "Runs that are watched in this process.") { [weak self] in
@@ -76,8 +76,6 @@ public final class FeedHub: Sendable {
 
     // MARK: Following
 
-    private static let pieceBytes = 64 * 1024
-
     /// Gives out every event after `cursor`, once and in order, until the last one, the connection's end, or this process' end.
     /// `write` is the response's writer, which waits for the connection; live events go straight to `sink`.
     public func follow(
@@ -93,8 +91,11 @@ public final class FeedHub: Sendable {
         var cursor = cursor
         while true {
             if state.withLock({ $0.isShutDown }) { return .shutdown }
-            guard let slice = feed.slice(after: cursor, maxBytes: Self.pieceBytes) else {
-                let page = try await history(scope, run, after: cursor)
+            guard let slice = feed.slice(after: cursor, maxBytes: FeedHistory.pieceBytes) else {
+                // In a child: the watcher's own task would keep the memory of these frames for as long as it waits.
+                let reached = cursor
+                async let reading = history.page(scope, run, after: reached)
+                let page = try await reading
                 cursor = try await giveOut(page, after: cursor, sink, write)
                 if page.last?.isTerminal == true { return .terminal }
                 continue
@@ -117,26 +118,15 @@ public final class FeedHub: Sendable {
     private func giveOut(
         _ page: [RunFrame], after cursor: Int64, _ sink: FeedSink, _ write: (ByteBuffer) async throws -> Void
     ) async throws -> Int64 {
-        guard let first = page.first, let last = page.last else {
+        guard let last = page.last else {
             // The feed knows of later events than the history holds: a read that was overtaken. The next one has them.
             try await Task.sleep(for: .milliseconds(20))
             return cursor
         }
-        var buffer = ByteBuffer()
-        if first.seq > cursor + 1 { buffer.writeString(Self.gap(requested: cursor, earliest: first.seq, latest: last.seq)) }
-        for frame in page {
-            buffer.writeImmutableBuffer(FeedFrame(frame).bytes)
-            // Small pieces: a slow connection shows progress with each.
-            guard buffer.readableBytes >= Self.pieceBytes || frame.seq == last.seq else { continue }
-            try await withStallLimit(sink.channel) { try await write(buffer) }
-            buffer = ByteBuffer()
+        for piece in FeedHistory.pieces(of: page, after: cursor) {
+            try await withStallLimit(sink.channel) { try await write(piece) }
         }
         return last.seq
-    }
-
-    /// Retention has dropped what was asked for.
-    private static func gap(requested: Int64, earliest: Int64, latest: Int64) -> String {
-        "event: gap\ndata: {\"requested\":\(requested),\"earliest\":\(earliest),\"latest\":\(latest)}\n\n"
     }
 
     private func live(_ feed: RunFeed, _ sink: FeedSink, _ cursor: Int64) async -> LiveEnd {
@@ -157,12 +147,6 @@ public final class FeedHub: Sendable {
         let limit = channel.eventLoop.scheduleTask(in: .seconds(Int64(Limits.watcherStallSeconds))) { channel.close(promise: nil) }
         defer { limit.cancel() }
         try await body()
-    }
-
-    /// The hot window where it has the next event, else Postgres.
-    private func history(_ scope: TenantScope, _ run: RunID, after cursor: Int64) async throws -> [RunFrame] {
-        if let frames = await stream.read(run, after: cursor, limit: Limits.feedPageEvents) { return frames }
-        return try await database.tenant(scope).events(of: run, after: cursor, limit: Limits.feedPageEvents).map { RunFrame($0, of: run) }
     }
 
     // MARK: Feeds

@@ -14,22 +14,25 @@ final class AccessWatch: Sendable {
     private let wakeups: Wakeups
     private let apply: @Sendable (AccessChanges) -> Void
     private let tick: @Sendable () -> Void
+    private let interval: Duration
     private let logger: Logger
     private let look = Signal()
     private let since = Mutex<Timestamp?>(nil)
     let polls: MetricCounter
 
     /// - Parameters:
+    ///   - interval: between looks when nothing is heard.
     ///   - apply: tells everybody who must hear; changes may come again, and in any order.
     ///   - tick: after each look.
     init(
-        database: Database, cache: PrincipalCache, subscriber: RedisSubscriber, wakeups: Wakeups, metrics: MetricsRegistry, logger: Logger,
-        apply: @escaping @Sendable (AccessChanges) -> Void, tick: @escaping @Sendable () -> Void
+        database: Database, cache: PrincipalCache, subscriber: RedisSubscriber, wakeups: Wakeups, interval: Duration,
+        metrics: MetricsRegistry, logger: Logger, apply: @escaping @Sendable (AccessChanges) -> Void, tick: @escaping @Sendable () -> Void
     ) {
         credentials = Credentials(database)
         self.cache = cache
         self.subscriber = subscriber
         self.wakeups = wakeups
+        self.interval = interval
         self.apply = apply
         self.tick = tick
         self.logger = logger
@@ -51,7 +54,7 @@ final class AccessWatch: Sendable {
         defer { subscription.cancel() }
         await withDiscardingTaskGroup { group in
             group.addTask {
-                repeat { self.look.raise() } while (try? await Task.sleep(for: .seconds(Limits.accessPollSeconds))) != nil
+                repeat { self.look.raise() } while (try? await Task.sleep(for: self.interval)) != nil
             }
             while !Task.isCancelled {
                 await look.wait()

@@ -47,11 +47,13 @@ public struct KeyService: Sendable {
     private let database: Database
     private let hasher: PasswordHasher
     private let watch: AccessWatch
+    private let share: HashShare
 
-    init(database: Database, hasher: PasswordHasher, watch: AccessWatch) {
+    init(database: Database, hasher: PasswordHasher, watch: AccessWatch, share: HashShare = HashShare(Limits.maxIssuingHashes)) {
         self.database = database
         self.hasher = hasher
         self.watch = watch
+        self.share = share
     }
 
     // MARK: Read
@@ -160,6 +162,8 @@ public struct KeyService: Sendable {
     }
 
     private func makeSecret() async throws -> (CredentialToken, SecretRow) {
+        guard share.enter() else { throw GatewayError.hashesOverloaded }
+        defer { share.leave() }
         let token = CredentialToken.generate(.apiKey)
         do {
             let hash = try await hasher.hash(Array(token.text.utf8), salt: SecureRandom.bytes(hasher.saltBytes))

@@ -60,18 +60,26 @@ final class PrincipalCache: Sendable {
     }
 
     private let capacity: Int
+    /// Nanoseconds for which an entry stands while no poll succeeds.
+    private let trust: Int64
     private let start = ContinuousClock.now
     private let state = Mutex(State())
     /// Nanoseconds of this clock: when the last poll that succeeded began, and before when a check does not count.
     private let polledAt = Atomic<Int64>(.min / 2)
     private let distrustedBefore = Atomic<Int64>(.min / 2)
 
-    init(capacity: Int = Limits.maxCachedPrincipals) { self.capacity = capacity }
+    init(capacity: Int = Limits.maxCachedPrincipals, trust: Duration = GatewayIntervals().principalTrust) {
+        self.capacity = capacity
+        self.trust = Self.nanoseconds(trust)
+    }
+
+    private static func nanoseconds(_ duration: Duration) -> Int64 {
+        duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000
+    }
 
     /// Nanoseconds since the cache was made; never goes back.
     var now: Int64 {
-        let elapsed = (ContinuousClock.now - start).components
-        return elapsed.seconds * 1_000_000_000 + elapsed.attoseconds / 1_000_000_000
+        Self.nanoseconds(ContinuousClock.now - start)
     }
 
     var count: Int { state.withLock { $0.entries.count } }
@@ -81,9 +89,9 @@ final class PrincipalCache: Sendable {
     /// False when the entry is to be checked against its row first.
     func trusts(_ entry: Entry, at now: Int64) -> Bool {
         let checkedAt = entry.checkedAt.load(ordering: .relaxed)
-        let isPolled = now - polledAt.load(ordering: .relaxed) < Int64(Limits.principalTrustSeconds) * 1_000_000_000
-        let seconds = isPolled ? Limits.principalRecheckSeconds : Limits.principalTrustSeconds
-        return now - checkedAt < Int64(seconds) * 1_000_000_000 && checkedAt >= distrustedBefore.load(ordering: .relaxed)
+        let isPolled = now - polledAt.load(ordering: .relaxed) < trust
+        let age = isPolled ? Int64(Limits.principalRecheckSeconds) * 1_000_000_000 : trust
+        return now - checkedAt < age && checkedAt >= distrustedBefore.load(ordering: .relaxed)
     }
 
     /// False when the key is known to have changed since its row was read: then it is not kept.

@@ -14,12 +14,14 @@ final class LimitBook: Sendable {
     }
 
     private let defaults: TenantLimits
+    private let maxAge: Duration
     private let database: Database
     private let logger: Logger
     private let entries = Mutex<[TenantID: Entry]>([:])
 
-    init(defaults: TenantLimits, database: Database, logger: Logger) {
+    init(defaults: TenantLimits, maxAge: Duration, database: Database, logger: Logger) {
         self.defaults = defaults
+        self.maxAge = maxAge
         self.database = database
         self.logger = logger
     }
@@ -29,7 +31,7 @@ final class LimitBook: Sendable {
         let now = ContinuousClock.now
         let (known, isMine) = entries.withLock { entries -> (TenantRates?, Bool) in
             guard let entry = entries[scope.tenantID] else { return (nil, true) }
-            if entry.isBeingRead || now - entry.readAt < .seconds(Limits.tenantLimitsSeconds) { return (entry.rates, false) }
+            if entry.isBeingRead || now - entry.readAt < maxAge { return (entry.rates, false) }
             entries[scope.tenantID]?.isBeingRead = true
             return (entry.rates, true)
         }

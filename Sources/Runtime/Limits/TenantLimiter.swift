@@ -30,20 +30,23 @@ public final class TenantLimiter: Sendable {
     private let subscriber: RedisSubscriber
     private let logger: Logger
     private let replicaID: ReplicaID
+    private let redisPause: Duration
     private let streams = Atomic<UInt64>(0)
     /// While Redis does not answer, requests do not wait for it.
     private let pausedUntil = Mutex<ContinuousClock.Instant?>(nil)
     private let refusals: [LimitName: MetricCounter]
     private let localDecisions: MetricCounter
+    private let redisPauses: MetricCounter
 
     init(
-        defaults: TenantLimits, replicaID: ReplicaID, database: Database, redis: RedisClient, subscriber: RedisSubscriber,
-        metrics: MetricsRegistry, logger: Logger
+        defaults: TenantLimits, intervals: GatewayIntervals, replicaID: ReplicaID, database: Database, redis: RedisClient,
+        subscriber: RedisSubscriber, metrics: MetricsRegistry, logger: Logger
     ) {
         self.replicaID = replicaID
+        redisPause = intervals.redisPause
         self.subscriber = subscriber
         self.logger = logger
-        book = LimitBook(defaults: defaults, database: database, logger: logger)
+        book = LimitBook(defaults: defaults, maxAge: intervals.limitsAge, database: database, logger: logger)
         rates = RateLimits(redis)
         holders = Holders(redis)
         places = OpenPlaces(holders: holders)
@@ -58,6 +61,8 @@ public final class TenantLimiter: Sendable {
         self.refusals = refusals
         localDecisions = metrics.counter(
             "hsafa_limit_local_decisions_total", help: "Requests that were decided without Redis, by this process' own bounds.")
+        redisPauses = metrics.counter(
+            "hsafa_limit_redis_pauses_total", help: "Requests that waited for Redis in vain, so that those after them do not ask it.")
         tokens = TokenAccounts(
             book: book, database: database, budget: TokenBudget(redis), replicaID: replicaID,
             refused: { refusals[.modelTokens]?.add() }, logger: logger)
@@ -127,7 +132,8 @@ public final class TenantLimiter: Sendable {
 
     private func suspect(_ error: RedisError) {
         guard error.code == .timeout || error.code == .queueFull else { return }
-        pausedUntil.withLock { $0 = .now + .milliseconds(Limits.redisPauseMilliseconds) }
+        pausedUntil.withLock { $0 = .now + redisPause }
+        redisPauses.add()
         logger.warning("Redis does not answer; limits are kept by this process for a moment", metadata: ["cause": "\(error)"])
     }
 

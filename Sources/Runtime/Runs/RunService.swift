@@ -144,13 +144,13 @@ public final class RunService: Sendable {
 
     public func events(
         _ scope: TenantScope, _ id: RunID, after: Int64, limit: Int, types: Set<RunEventType>?
-    ) async throws -> [RunEvent] {
+    ) async throws -> Page<RunEvent> {
         let tenant = database.tenant(scope)
-        let events = try await tenant.events(
+        let page = try await tenant.eventPage(
             of: id, after: after, limit: min(limit, Limits.maxEventsPageSize), types: types.map(Array.init))
         // Each run has its first event, so only an empty answer needs a second look.
-        if events.isEmpty { _ = try await get(scope, id) }
-        return events
+        if page.items.isEmpty { _ = try await get(scope, id) }
+        return page
     }
 
     // MARK: Change

@@ -149,6 +149,31 @@ extension TenantDatabase {
         """
     }
 
+    /// A page of the log: of `limit` events as many as hold `maxBytes` of data together, and one at least. Its cursor is the seq of its
+    /// last event; nil where the log ends with it.
+    public func eventPage(
+        of run: RunID, after: Int64, limit: Int, maxBytes: Int = Limits.maxEventsPageBytes, types: [RunEventType]? = nil
+    ) async throws(PostgresError) -> Page<RunEvent> {
+        let rows = try await query(
+            """
+            SELECT seq, type, data, ts, claim_number, found FROM (
+                SELECT seq, type, data, ts, claim_number, count(*) OVER () AS found, row_number() OVER (ORDER BY seq) AS position,
+                    sum(octet_length(data::text)) OVER (ORDER BY seq) AS bytes
+                FROM (
+                    SELECT seq, type, data, ts, claim_number FROM hsafa.run_events
+                    WHERE tenant_id = \(tenantID) AND run_id = \(run) AND seq > \(after)
+                      AND (\(types == nil) OR type = ANY(\(types?.map(\.rawValue) ?? [])))
+                    ORDER BY seq LIMIT \(limit + 1)
+                ) asked
+            ) counted
+            WHERE position = 1 OR (position <= \(limit) AND bytes <= \(maxBytes))
+            ORDER BY seq
+            """)
+        let events = try rows.mapRows(Self.event)
+        let found = try rows.first?.decode(5, as: Int.self) ?? 0
+        return Page(items: events, next: found > events.count ? events.last.map { String($0.seq) } : nil)
+    }
+
     /// How far the log goes; nil when there is no such run.
     public func position(of run: RunID) async throws(PostgresError) -> (lastSeq: Int64, status: RunStatus)? {
         let rows = try await query(

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// What is limited for as long as it is open: streams and devices.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct PlaceTests {
     @Test func `a stream beyond the limit is refused before its head, and one that ends makes room`() async throws {
         let (front, back) = try await TestGateway.replicas.value
@@ -44,7 +44,7 @@ struct PlaceTests {
         // A stream that came to its end as well.
         for _ in 0..<5 {
             #expect(
-                try await eventually(within: 5) { try await EventStream.whole(tenant, run).status == 200 }, "the place is still taken")
+                try await eventually { try await EventStream.whole(tenant, run).status == 200 }, "the place is still taken")
         }
     }
 

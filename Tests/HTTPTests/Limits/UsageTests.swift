@@ -6,7 +6,7 @@ import Storage
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct UsageTests {
     private static func step(_ input: Int, _ output: Int) -> String {
         #"{"text":"x","usage":{"inputTokens":\#(input),"outputTokens":\#(output)}}"#

@@ -51,6 +51,27 @@ struct DeviceAnswerTests {
         }
     }
 
+    @Test("Results for calls that it was not asked are answered, and too many of them close the socket with 4400")
+    func strays() async throws {
+        let environment = try await TestEnvironment.start()
+        let scope = try await environment.makeTenant()
+        let replica = try DeviceReplica(environment)
+        let device = try await replica.makeDevice(scope)
+        try await replica.connected(device) { (socket: TestSocket) async throws in
+            for _ in 0..<Limits.maxStrayResults {
+                socket.answer(.generate())
+                #expect(try await !socket.acknowledgement())
+            }
+            #expect(socket.closed == nil)
+            // It gets one more a second; nobody sends so many so slowly.
+            for _ in 0..<100_000 where socket.closed == nil {
+                socket.answer(.generate())
+                await Task.yield()
+            }
+            #expect(try await socket.closing() == .init(code: 4400, reason: "protocol_violation"))
+        }
+    }
+
     @Test("A result over the bound becomes the error result_too_large")
     func tooLarge() async throws {
         let environment = try await TestEnvironment.start()
@@ -131,7 +152,7 @@ struct DeviceAnswerTests {
                 }
                 var applied = 0
                 while !open.isEmpty {
-                    let request = try await socket.next("tool.call.request", within: 20)
+                    let request = try await socket.next("tool.call.request")
                     let callID = try #require(request["callId"]?.string)
                     guard open.remove(callID) != nil else { continue }
                     socket.answer(try #require(CallID(callID)))

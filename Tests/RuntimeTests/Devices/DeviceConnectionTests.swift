@@ -118,15 +118,15 @@ struct DeviceConnectionTests {
     func missedTakeover() async throws {
         let environment = try await TestEnvironment.start()
         let scope = try await environment.makeTenant()
-        let replica = try DeviceReplica(environment, heartbeatSeconds: 1)
+        let replica = try DeviceReplica(environment)
         let device = try await replica.makeDevice(scope)
-        try await replica.living {
-            try await replica.connected(device) { (socket: TestSocket) async throws in
-                // As another replica does it, without its word.
-                _ = try await environment.database.tenant(scope).openSession(
-                    .generate(), device: device.id, replica: .generate(), remoteAddress: nil, capabilities: .none)
-                #expect(try await socket.closing().code == 4409)
-            }
+        try await replica.connected(device) { (socket: TestSocket) async throws in
+            // As another replica does it, without its word.
+            _ = try await environment.database.tenant(scope).openSession(
+                .generate(), device: device.id, replica: .generate(), remoteAddress: nil, capabilities: .none)
+            // As if the device's next heartbeat were due, on the clock that the hub goes by.
+            await replica.hub.beat(at: .now + replica.hub.heartbeat)
+            #expect(try await socket.closing().code == 4409)
         }
     }
 
@@ -134,19 +134,41 @@ struct DeviceConnectionTests {
     func heartbeats() async throws {
         let environment = try await TestEnvironment.start()
         let scope = try await environment.makeTenant()
-        let replica = try DeviceReplica(environment, heartbeatSeconds: 1)
+        let replica = try DeviceReplica(environment)
         let (silent, lively) = (try await replica.makeDevice(scope), try await replica.makeDevice(scope))
+        // The hub does not live: its heart beats when the test says so.
+        let heartbeat = replica.hub.heartbeat
+        try await replica.connected(silent) { (dead: TestSocket) async throws in
+            let start = ContinuousClock.now
+            await replica.hub.beat(at: start + heartbeat)
+            _ = try await dead.next("ping")
+            await replica.hub.beat(at: start + heartbeat * 2)
+            _ = try await dead.next("ping")
+            #expect(dead.closed == nil)
+            await replica.hub.beat(at: .now + heartbeat * 5 / 2 + .milliseconds(1))
+            #expect(try await dead.closing() == .init(code: 4410, reason: "heartbeat_missed"))
+        }
+        try await replica.connected(lively) { (alive: TestSocket) async throws in
+            let registered = ContinuousClock.now
+            alive.send(RawJSON("{\"type\":\"pong\"}"))
+            alive.send(RawJSON("{\"type\":\"ping\",\"ts\":\"2026-01-01T00:00:00.000Z\"}"))
+            // The frames before this answer were heard, so silence counts from after `registered`.
+            #expect(try await alive.next("pong")["ts"]?.string == "2026-01-01T00:00:00.000Z")
+            await replica.hub.beat(at: registered + heartbeat * 5 / 2)
+            _ = try await alive.next("ping")
+            #expect(alive.closed == nil)
+        }
+    }
+
+    @Test("A hub that lives finds out by itself who is silent")
+    func silence() async throws {
+        let environment = try await TestEnvironment.start()
+        let scope = try await environment.makeTenant()
+        let replica = try DeviceReplica(environment, heartbeatSeconds: 1)
+        let device = try await replica.makeDevice(scope)
         try await replica.living {
-            try await replica.connected(lively) { (alive: TestSocket) async throws in
-                try await replica.connected(silent) { (dead: TestSocket) async throws in
-                    while dead.closed == nil {
-                        if (try? await alive.next("ping", within: 0.2)) != nil { alive.send(RawJSON("{\"type\":\"pong\"}")) }
-                    }
-                    #expect(dead.closed == .init(code: 4410, reason: "heartbeat_missed"))
-                }
-                #expect(alive.closed == nil)
-                alive.send(RawJSON("{\"type\":\"ping\",\"ts\":\"2026-01-01T00:00:00.000Z\"}"))
-                #expect(try await alive.next("pong")["ts"]?.string == "2026-01-01T00:00:00.000Z")
+            try await replica.connected(device) { (socket: TestSocket) async throws in
+                #expect(try await socket.closing().code == 4410)
             }
         }
     }

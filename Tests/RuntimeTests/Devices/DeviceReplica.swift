@@ -21,13 +21,16 @@ struct DeviceReplica: Sendable {
     let devices: DeviceService
     let runs: RunService
 
-    init(_ environment: TestEnvironment, policy: String = DeviceReplica.allowAll, heartbeatSeconds: Int = 30) throws {
+    init(_ environment: TestEnvironment, policy: String = DeviceReplica.allowAll, heartbeatSeconds: Int = 30, isSweeping: Bool = true)
+        throws
+    {
         self.environment = environment
         let folder = FileManager.default.temporaryDirectory.appending(path: "policies-\(UUID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         try Data(policy.utf8).write(to: folder.appending(path: "test.yaml"))
-        let configuration = GatewayConfiguration(publicURL: "https://gateway.test", deviceHeartbeatSeconds: heartbeatSeconds)
+        var configuration = GatewayConfiguration(publicURL: "https://gateway.test", deviceHeartbeatSeconds: heartbeatSeconds)
+        if !isSweeping { configuration.intervals.callSweep = .seconds(3600) }
         let (database, redis, subscriber, logger) = (environment.database, environment.redis, environment.subscriber, environment.logger)
         let replicaID = ReplicaID.generate()
         let metrics = MetricsRegistry()
@@ -44,8 +47,8 @@ struct DeviceReplica: Sendable {
             database: database, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID, metrics: metrics,
             logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
         let limiter = TenantLimiter(
-            defaults: TenantLimits(), replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, metrics: metrics,
-            logger: logger)
+            defaults: TenantLimits(), intervals: configuration.intervals, replicaID: replicaID, database: database, redis: redis,
+            subscriber: subscriber, metrics: metrics, logger: logger)
         hub = DeviceHub(
             configuration: configuration, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, runs: runs,
             gate: ToolGate(policies: try PolicyBook(directory: folder.path, logger: logger)), limiter: limiter, metrics: metrics,

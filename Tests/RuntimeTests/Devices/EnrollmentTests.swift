@@ -73,6 +73,34 @@ struct EnrollmentTests {
         #expect(try await replica.devices.list(scope, PageRequest()).items.map(\.deviceID) == [device.deviceID])
     }
 
+    @Test("Too many wrong tokens and proofs from one address hold it back, and no other")
+    func guessing() async throws {
+        let environment = try await TestEnvironment.start()
+        let scope = try await environment.makeTenant()
+        let replica = try DeviceReplica(environment)
+        let (token, key) = (try await Self.token(replica, scope), try Ed25519.PrivateKey())
+        let right = try Self.request(token, key, deviceKey: "bench-guess")
+        let wrongProof = try Self.request(token, key, deviceKey: "bench-guess", signedBy: try Ed25519.PrivateKey())
+        let strange = EnrollmentTokenIssued(
+            tokenID: "x", token: CredentialToken.generate(.enrollment).text, audience: Self.audience, expiresAt: .now())
+        let wrongToken = try Self.request(strange, key, deviceKey: "bench-guess")
+        let (attacker, other) = (try #require(IPAddress("203.0.113.7")), try #require(IPAddress("203.0.113.8")))
+        func status(_ request: EnrollmentRequest, _ address: IPAddress) async throws -> Int {
+            do {
+                _ = try await replica.devices.enroll(request, address: address)
+                return 200
+            } catch let error as GatewayError { return error.status }
+        }
+        var refused: Int?
+        for index in 0..<10_000 where refused == nil {
+            let status = try await status(index % 2 == 0 ? wrongToken : wrongProof, attacker)
+            if status != 401 { refused = status }
+        }
+        #expect(refused == 429)
+        #expect(replica.devices.failures.wait(other) == nil)
+        #expect(try await status(right, other) == 200)
+    }
+
     @Test("A token is spent by its first success, also when many devices come at once")
     func spentOnce() async throws {
         let environment = try await TestEnvironment.start()

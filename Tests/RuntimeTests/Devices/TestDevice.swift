@@ -67,7 +67,7 @@ final class TestSocket: DeviceTransport {
     var closed: Close? { state.withLock { $0.close } }
 
     /// The next frame of this type, if it comes in time; other frames before it are dropped.
-    func next(_ type: String, within seconds: Double = 10) async throws -> JSONNode {
+    func next(_ type: String, within seconds: Double = 120) async throws -> JSONNode {
         var found: JSONNode?
         let isFound = await eventually(within: seconds) {
             found = self.take(type)
@@ -94,7 +94,7 @@ final class TestSocket: DeviceTransport {
         }
     }
 
-    func closing(within seconds: Double = 10) async throws -> Close {
+    func closing(within seconds: Double = 120) async throws -> Close {
         guard await eventually(within: seconds, { self.closed != nil }), let closed else { throw Silence() }
         return closed
     }

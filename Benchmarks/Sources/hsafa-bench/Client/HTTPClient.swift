@@ -6,12 +6,17 @@ final class HTTPConnection: Socket {
     private var bytes: [UInt8] = []
     private var answer: ((Int, [UInt8]) -> Void)?
 
-    func request(_ method: String, _ path: String, key: String?, json: String? = nil, _ answer: @escaping (Int, [UInt8]) -> Void) {
+    /// - Parameter address: where the request says that it comes from, as a proxy would.
+    func request(
+        _ method: String, _ path: String, key: String?, json: String? = nil, address: String? = nil,
+        _ answer: @escaping (Int, [UInt8]) -> Void
+    ) {
         self.answer = answer
         body = HTTPBody()
         bytes = []
         var text = "\(method) \(path) HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         if let key { text += "Authorization: Bearer \(key)\r\n" }
+        if let address { text += "X-Forwarded-For: \(address)\r\n" }
         if let json { text += "Content-Type: application/json\r\nContent-Length: \(json.utf8.count)\r\n" }
         send((text + "\r\n" + (json ?? "")).utf8)
     }

@@ -7,22 +7,47 @@ enum FloodRow {
     static let goodPerSecond = 400.0, wrongPerSecond = 500.0
     static let seconds = 10.0
 
+    /// Where wrong keys come from.
+    private enum Source {
+        /// From one address, whose count of failures soon answers for all of them.
+        case oneAddress
+        /// Each from another, so that each that names a key gets as far as the hash queue.
+        case manyAddresses
+
+        var name: String { self == .oneAddress ? "one address" : "many addresses" }
+        var settings: [String: String] { self == .oneAddress ? [:] : ["TRUSTED_PROXIES": "127.0.0.1"] }
+
+        /// Of 2^24: more than the gateway counts one by one.
+        func address(_ index: Int) -> String? {
+            guard self == .manyAddresses else { return nil }
+            // A step that visits all of them once before any of them twice.
+            let spread = index &* 7_368_787 & 0xFF_FFFF
+            return "100.\(spread >> 16).\(spread >> 8 & 255).\(spread & 255)"
+        }
+    }
+
     static func measure(_ bench: Bench) throws {
-        let (server, api) = try bench.startGateway()
+        try measure(bench, from: .oneAddress)
+        try measure(bench, from: .manyAddresses)
+    }
+
+    private static func measure(_ bench: Bench, from source: Source) throws {
+        let (server, api) = try bench.startGateway(source.settings)
         defer { server.stop() }
-        let run = try api.makeRun(try api.makeAgent("flood", steps: #"[{"text":"Hello."}]"#))
+        let run = try api.makeRun(try api.makeAgent(source == .oneAddress ? "flood-one" : "flood-many", steps: #"[{"text":"Hello."}]"#))
         let path = "/api/runs/\(run)"
-        _ = try load(bench, server.port, path, wrong: [], seconds: 2)
-        let alone = try load(bench, server.port, path, wrong: [], seconds: seconds)
+        _ = try load(bench, server.port, path, wrong: [], source, seconds: 2)
+        let alone = try load(bench, server.port, path, wrong: [], source, seconds: seconds)
         let before = bench.cpu(server).gateway
-        let flooded = try load(bench, server.port, path, wrong: wrongKeys(like: bench.key), seconds: seconds)
+        let flooded = try load(bench, server.port, path, wrong: wrongKeys(like: bench.key), source, seconds: seconds)
         let cpu = (bench.cpu(server).gateway - before) / Double(flooded.answers + flooded.refusals)
         let isDelivered = Double(flooded.refusals) >= wrongPerSecond * seconds * 0.95
         let ratio = flooded.good.p99 / alone.good.p99
         bench.report.add(
             Row(
-                work: "good requests beside \(Int(wrongPerSecond)) wrong keys a second", figure: "p99 \(flooded.good.p99.text(2)) ms",
-                floor: "p99 \(alone.good.p99.text(2)) ms", ratio: ratio, cpu: cpu.text(1), p50: flooded.good.p50, p99: flooded.good.p99,
+                work: "good requests beside \(Int(wrongPerSecond)) wrong keys a second from \(source.name)",
+                figure: "p99 \(flooded.good.p99.text(2)) ms", floor: "p99 \(alone.good.p99.text(2)) ms", ratio: ratio, cpu: cpu.text(1),
+                p50: flooded.good.p50, p99: flooded.good.p99,
                 targets: [("p99 ≤ 1.5 × alone", ratio <= 1.5), ("≥ 95 % of the wrong keys sent", isDelivered)]))
     }
 
@@ -64,7 +89,9 @@ enum FloodRow {
         }
     }
 
-    private static func load(_ bench: Bench, _ port: Int, _ path: String, wrong: [String], seconds: Double) throws -> Load {
+    private static func load(
+        _ bench: Bench, _ port: Int, _ path: String, wrong: [String], _ source: Source, seconds: Double
+    ) throws -> Load {
         var load = Load()
         var failure: String?
         let start = Clock.monotonic()
@@ -83,7 +110,7 @@ enum FloodRow {
             }
             if !wrong.isEmpty {
                 bad.send { connection, _, done in
-                    connection.request("GET", path, key: wrong[next % wrong.count]) { status, _ in
+                    connection.request("GET", path, key: wrong[next % wrong.count], address: source.address(next)) { status, _ in
                         load.refusals += 1
                         if ![401, 429, 503].contains(status) { failure = "a wrong key got \(status)" }
                         done()

@@ -5,14 +5,15 @@ import JSON
 
 struct AdminTenants: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "tenants", abstract: "List, create, rename, suspend and resume tenants.",
+        commandName: "tenants", abstract: "List, create, rename, limit, suspend and resume tenants.",
         discussion: """
               hsafa admin tenants create acme --name "Acme Ltd"
               hsafa admin tenants list --status suspended
+              hsafa admin tenants limits 0198… --set requestsPerSecond=50
               hsafa admin tenants suspend 0198… --reason unpaid
               hsafa admin tenants resume 0198…
             """,
-        subcommands: [ListCommand.self, Create.self, Show.self, Rename.self, Suspend.self, Resume.self])
+        subcommands: [ListCommand.self, Create.self, Show.self, Rename.self, LimitsCommand.self, Suspend.self, Resume.self])
 
     struct OutputOptions: ParsableArguments {
         @Flag(help: "Print the gateway's answer.")

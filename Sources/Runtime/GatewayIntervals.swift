@@ -1,0 +1,19 @@
+import Domain
+
+/// How often is looked, in Postgres, for what messages tell at once, and how long what was found stands. `Limits` has the figures in
+/// force; they are here so that a test can move a poll out of the way of a message, or the other way round.
+public struct GatewayIntervals: Sendable {
+    /// Between looks for revoked keys and suspended tenants.
+    public var accessPoll: Duration = .seconds(Limits.accessPollSeconds)
+    /// Limits of a tenant are read again when they are older than this.
+    public var limitsAge: Duration = .seconds(Limits.tenantLimitsSeconds)
+    /// Between looks for calls that devices were not sent.
+    public var callSweep: Duration = .milliseconds(Limits.callSweepMilliseconds)
+    /// How long Redis is left alone after a command that it did not answer in time.
+    public var redisPause: Duration = .milliseconds(Limits.redisPauseMilliseconds)
+
+    public init() {}
+
+    /// A cached principal is trusted so long without a poll that succeeded.
+    var principalTrust: Duration { max(.seconds(Limits.principalTrustSeconds), accessPoll * 3) }
+}
