@@ -86,7 +86,7 @@ let package = Package(
             "Runtime",
             [
                 "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography", "ModelProviders", "MCP", "CLinux",
-                nioCore, nioPosix, lifecycle, logging, httpClient, yams,
+                nioCore, nioPosix, nioHTTP1, lifecycle, logging, httpClient, yams,
             ]),
         library(
             "GatewayHTTP",
@@ -111,7 +111,7 @@ let package = Package(
             dependencies: [
                 "Postgres", "Redis", "Storage", "Domain", "JSON", "Cryptography", "Argon2", nioCore, nioPosix, logging,
             ], path: "Tests/Support", swiftSettings: settings),
-        .target(name: "TestServers", dependencies: [nioCore, nioPosix], path: "Tests/Servers", swiftSettings: settings),
+        .target(name: "TestServers", dependencies: [nioCore, nioPosix, nioHTTP1, nioSSL], path: "Tests/Servers", swiftSettings: settings),
         .target(
             name: "TestContract", dependencies: ["HsafaClient", "JSON", "JSONSchema", nioHTTP1, yams], path: "Tests/Contract",
             swiftSettings: settings),
@@ -130,8 +130,8 @@ let package = Package(
         tests(
             "RuntimeTests",
             [
-                "TestContract", "TestSupport", "Runtime", "Storage", "Domain", "JSON", "JSONSchema", "Postgres", "Redis", "Argon2", "Cryptography",
-                "ModelProviders", lifecycle, logging, nioCore, nioPosix,
+                "TestContract", "TestServers", "TestSupport", "Runtime", "Storage", "Domain", "JSON", "JSONSchema", "Postgres", "Redis", "Argon2",
+                "Cryptography", "ModelProviders", lifecycle, logging, nioCore, nioPosix, nioSSL, httpClient,
             ]),
         tests(
             "HTTPTests",

@@ -14,6 +14,10 @@ public struct Timestamp: Hashable, Sendable, Comparable, CustomStringConvertible
         return Timestamp(millisecondsSinceUnixEpoch: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
     }
 
+    public func adding(milliseconds: Int) -> Timestamp {
+        Timestamp(millisecondsSinceUnixEpoch: millisecondsSinceUnixEpoch + Int64(milliseconds))
+    }
+
     public func adding(seconds: Int) -> Timestamp {
         Timestamp(millisecondsSinceUnixEpoch: millisecondsSinceUnixEpoch + Int64(seconds) * 1000)
     }

@@ -54,6 +54,10 @@ enum RouteTable {
         Route(.post, "/api/devices/{deviceId}/approve", .devicesWrite, "approveDevice", ApproveDevice.self),
         Route(.get, "/api/devices/{deviceId}/sessions", .devicesRead, "listDeviceSessions", ListDeviceSessions.self),
 
+        Route(.get, "/api/secrets", .secretsRead, "listSecrets", ListSecrets.self),
+        Route(.put, "/api/secrets/{name}", .secretsWrite, "putSecret", PutSecret.self),
+        Route(.delete, "/api/secrets/{name}", .secretsWrite, "deleteSecret", DeleteSecret.self),
+
         Route(.get, "/api/usage", .usageRead, "getUsage", GetUsage.self),
 
         Route(admin: .post, "/api/admin/tenants", "createTenant", CreateTenant.self),

@@ -1,6 +1,4 @@
-public import AsyncHTTPClient
 public import Logging
-public import NIOCore
 
 /// Bounds and retries of calls to model vendors.
 public struct ModelCallOptions: Sendable {
@@ -30,18 +28,6 @@ public struct ModelCallOptions: Sendable {
         self.maxErrorBodyBytes = maxErrorBodyBytes
         self.maxToolCalls = maxToolCalls
         self.logger = logger
-    }
-
-    /// What the HTTP client of model calls must be configured with: redirects are not followed (they would carry a tenant's key and prompt to
-    /// a host that nobody checked), and a failed connection is reported at once (the retries are those of `retry`).
-    public static func httpClientConfiguration(
-        connectTimeout: TimeAmount = .seconds(5), maxConnectionsPerHost: Int = 512
-    ) -> HTTPClient.Configuration {
-        var configuration = HTTPClient.Configuration(
-            redirectConfiguration: .disallow, timeout: .init(connect: connectTimeout), decompression: .disabled)
-        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = maxConnectionsPerHost
-        configuration.connectionPool.retryConnectionEstablishment = false
-        return configuration
     }
 }
 

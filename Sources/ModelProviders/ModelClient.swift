@@ -1,3 +1,4 @@
+public import AsyncHTTPClient
 public import JSON
 
 /// A call of a tool as the model asked for it. `arguments` is the model's own text and may be no JSON.
@@ -175,15 +176,23 @@ public protocol ModelClient: Sendable {
     func perform(_ request: ModelRequest, emit: @Sendable (ModelEvent) async throws -> Void) async throws -> ModelResponse
 }
 
+/// How a request leaves the process: the caller decides where it may go. Redirects are given back (following one would carry a
+/// tenant's key and prompt to a host that nobody checked), and a failed connection is reported at once. A `ModelError` that it throws
+/// is the call's own; the duration is until the response's head.
+public typealias HTTPExchange = @Sendable (HTTPClientRequest, Duration) async throws -> HTTPClientResponse
+
 /// Which client serves which provider name of an agent's config.
 public struct ModelDirectory: Sendable {
-    private let clients: [String: any ModelClient]
+    private let clients: [String: @Sendable (@escaping HTTPExchange) -> any ModelClient]
 
-    public init(clients: [String: any ModelClient]) {
+    public init(clients: [String: @Sendable (@escaping HTTPExchange) -> any ModelClient]) {
         self.clients = clients
     }
 
-    public func client(for provider: String) -> (any ModelClient)? { clients[provider] }
+    /// A client whose requests go out by `exchange`.
+    public func client(for provider: String, through exchange: @escaping HTTPExchange) -> (any ModelClient)? {
+        clients[provider]?(exchange)
+    }
 
     public var providers: [String] { clients.keys.sorted() }
 }

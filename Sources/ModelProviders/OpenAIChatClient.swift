@@ -1,4 +1,4 @@
-public import AsyncHTTPClient
+import AsyncHTTPClient
 import JSON
 import Logging
 import NIOCore
@@ -10,12 +10,11 @@ public struct OpenAIChatClient: ModelClient {
     /// Providers that need no `baseURL`.
     static let knownBaseURLs = ["openai": "https://api.openai.com/v1", "xai": "https://api.x.ai/v1"]
 
-    private let httpClient: HTTPClient
+    private let exchange: HTTPExchange
     private let options: ModelCallOptions
 
-    /// `httpClient` must be configured as `ModelCallOptions.httpClientConfiguration` says, which also sets the connect timeout.
-    public init(httpClient: HTTPClient, options: ModelCallOptions = ModelCallOptions()) {
-        self.httpClient = httpClient
+    public init(exchange: @escaping HTTPExchange, options: ModelCallOptions = ModelCallOptions()) {
+        self.exchange = exchange
         self.options = options
     }
 
@@ -39,7 +38,7 @@ public struct OpenAIChatClient: ModelClient {
         while true {
             do {
                 watchdog.resume()
-                return try await exchange(call, watchdog, emit)
+                return try await talk(call, watchdog, emit)
             } catch var error as ModelError {
                 error.hasEmitted = error.hasEmitted || watchdog.hasEmitted
                 guard
@@ -59,7 +58,7 @@ public struct OpenAIChatClient: ModelClient {
         }
     }
 
-    private func exchange(
+    private func talk(
         _ call: OpenAIChatCall, _ watchdog: CallWatchdog, _ emit: @Sendable (ModelEvent) async throws -> Void
     ) async throws -> ModelResponse {
         let response = try await send(call)
@@ -114,7 +113,9 @@ public struct OpenAIChatClient: ModelClient {
     private func send(_ call: OpenAIChatCall) async throws -> HTTPClientResponse {
         do {
             // The watchdog ends the call by cancellation; this deadline is the client's own and never the earlier one.
-            return try await httpClient.execute(call.httpRequest, timeout: .nanoseconds(options.totalTimeout.clampedNanoseconds))
+            return try await exchange(call.httpRequest, options.totalTimeout)
+        } catch let error as ModelError {
+            throw error
         } catch {
             try Task.checkCancellation()
             throw ModelError(
@@ -173,13 +174,5 @@ public struct OpenAIChatClient: ModelClient {
             retryAfterMs: response.headers.first(name: "retry-after-ms"), retryAfter: response.headers.first(name: "retry-after"),
             nowUnixSeconds: RealtimeClock.nanoseconds() / 1_000_000_000)
         return VendorFailure(body: body, status: status, secret: call.apiKey).error(retryAfterMilliseconds: retryAfter)
-    }
-}
-
-extension Duration {
-    /// Bounded to a day, which no call lasts.
-    fileprivate var clampedNanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        return min(max(seconds, 0), 86_400) * 1_000_000_000 + attoseconds / 1_000_000_000
     }
 }

@@ -1,4 +1,3 @@
-import AsyncHTTPClient
 import Argon2
 public import Domain
 public import Logging
@@ -19,6 +18,7 @@ public final class Gateway: Sendable {
     public let authenticator: Authenticator
     public let keyHolds: KeyHolds
     public let keys: KeyService
+    public let secrets: SecretService
     public let tenants: TenantService
     public let audit: AuditService
     public let agents: AgentService
@@ -41,7 +41,8 @@ public final class Gateway: Sendable {
     private let redis: RedisClient
     private let subscriber: RedisSubscriber
     private let hasher: PasswordHasher
-    private let httpClient: HTTPClient
+    /// The one way out by HTTP.
+    let egress: EgressGuard
     private let workers: RunWorkers
     private let performer: RunPerformer
     private let sweepers: Sweepers
@@ -52,6 +53,8 @@ public final class Gateway: Sendable {
         public var postgres: PostgresConfiguration
         public var redis: RedisConfiguration
         public var eventLoopGroup: any EventLoopGroup
+        /// nil: the system's.
+        public var resolver: (any HostResolver)?
 
         public init(postgres: PostgresConfiguration, redis: RedisConfiguration, eventLoopGroup: any EventLoopGroup) {
             self.postgres = postgres
@@ -80,8 +83,12 @@ public final class Gateway: Sendable {
             database: database, folder: policies, tenants: tenantPolicyBook, gate: gate, notices: TenantNotices(redis))
         hasher = PasswordHasher(
             threads: Limits.hashThreads, maxQueued: Limits.maxQueuedHashes, parameters: configuration.argon2)
-        httpClient = HTTPClient(
-            eventLoopGroup: dependencies.eventLoopGroup, configuration: ModelCallOptions.httpClientConfiguration())
+        egress = EgressGuard(
+            loops: dependencies.eventLoopGroup, resolver: dependencies.resolver,
+            rules: { [policies] in policies.current.egress?.adding(configuration.egress.allowances) ?? configuration.egress },
+            tenantRules: { [tenantPolicyBook] scope in try await tenantPolicyBook.policies(of: scope)?.egress }, metrics: metrics,
+            logger: logger)
+        secrets = SecretService(database: database, keys: configuration.masterKeys, logger: logger)
         authenticator = Authenticator(
             database: database, hasher: hasher,
             failures: FailureLimiter(most: configuration.failuresPerAddress, perSecond: configuration.failuresPerAddressPerSecond),
@@ -114,18 +121,16 @@ public final class Gateway: Sendable {
         devices = DeviceService(configuration: configuration, database: database, redis: redis, hub: deviceHub, runs: runs)
         link.hub = deviceHub
         let mcp = MCPTools(
-            wayOut: { [httpClient] _, request in
-                try await httpClient.execute(request, timeout: .seconds(Int64(Limits.maxMCPCallSeconds)), logger: nil)
-            },
-            headers: { _, server in try MCPTools.literalHeaders(of: server) }, metrics: metrics, logger: logger)
+            wayOut: { [egress] scope, request in try await MCPRoad.send(request, through: egress, for: scope) },
+            headers: { [secrets] scope, server in try await MCPRoad.headers(of: server, secrets, scope) }, metrics: metrics, logger: logger)
         approvals = ApprovalService(database: database, runs: runs, gate: gate) { scope, call, target in
             if target == .device { link.callReleased(scope, call) }
         }
         performer = RunPerformer(
             database: database, publisher: publisher, versions: VersionBook(database: database),
             models: ModelDirectory(clients: [
-                "simulated": SimulatedModel(), "openai-compatible": OpenAIChatClient(httpClient: httpClient),
-            ]), gate: gate, mcp: mcp, tokens: limiter.tokens, active: active, folds: runs.folds,
+                "simulated": { _ in SimulatedModel() }, "openai-compatible": { OpenAIChatClient(exchange: $0) },
+            ]), egress: egress, secrets: secrets, gate: gate, mcp: mcp, tokens: limiter.tokens, active: active, folds: runs.folds,
             callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)
@@ -166,7 +171,7 @@ public final class Gateway: Sendable {
             } catch { outcome = .failure(error) }
             self.hasher.shutDown()
             await self.authenticator.flushUses()
-            try? await self.httpClient.shutdown()
+            await self.egress.shutDown()
             self.postgres.shutDown()
             self.redis.shutDown()
             self.subscriber.shutDown()

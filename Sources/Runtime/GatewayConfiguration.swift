@@ -24,6 +24,10 @@ public struct GatewayConfiguration: Sendable {
     public var trustedProxies: TrustedProxies
     /// Of tenants that have no others.
     public var limits: TenantLimits
+    /// Where requests of tools and models may go.
+    public var egress: EgressRules
+    /// nil: this gateway keeps no secrets.
+    public var masterKeys: MasterKeys?
     public var intervals = GatewayIntervals()
     /// Wrong keys that one address may show in a row, and how many more a second afterwards.
     public var failuresPerAddress = Limits.failuresPerAddress
@@ -35,7 +39,8 @@ public struct GatewayConfiguration: Sendable {
         maxConcurrentRuns: Int = 256, metricsPort: Int? = nil, openAPIFile: String = "openapi.yaml",
         docsDirectory: String = "viewer",
         argon2: Argon2Parameters = Argon2Parameters(), trustedProxies: TrustedProxies = TrustedProxies(),
-        limits: TenantLimits = TenantLimits()
+        limits: TenantLimits = TenantLimits(), egress: EgressRules = .publicAddresses,
+        masterKeys: MasterKeys? = nil
     ) {
         self.host = host
         self.port = port
@@ -53,5 +58,7 @@ public struct GatewayConfiguration: Sendable {
         self.argon2 = argon2
         self.trustedProxies = trustedProxies
         self.limits = limits
+        self.egress = egress
+        self.masterKeys = masterKeys
     }
 }

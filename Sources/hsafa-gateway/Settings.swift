@@ -40,11 +40,11 @@ struct Settings {
             maxConcurrentRuns: try reader.int("max.concurrent.runs", in: 1...10_000) ?? 256,
             metricsPort: try reader.int("metrics.port", in: 1...65_535), openAPIFile: reader.text("openapi.file") ?? "openapi.yaml",
             docsDirectory: reader.text("docs.dir") ?? "viewer",
-            argon2: try Self.argon2(reader), trustedProxies: try Self.trustedProxies(reader), limits: try reader.tenantLimits())
+            argon2: try Self.argon2(reader), trustedProxies: try Self.trustedProxies(reader), limits: try reader.tenantLimits(),
+            egress: try Self.egress(reader), masterKeys: try Self.masterKeys(reader))
         postgres = try Self.database(reader, "database.url")
         redis = try Self.redis(reader)
         (logLevel, isLogJSON) = try Self.logging(reader)
-        try Self.checkMasterKey(reader)
     }
 
     static func read() throws -> Settings { try Settings(ConfigReader(provider: EnvironmentVariablesProvider())) }
@@ -125,6 +125,19 @@ struct Settings {
             })
     }
 
+    /// Public addresses, and what the operator lists here for every tenant: the quick way beside the policies' `egress`.
+    private static func egress(_ reader: SettingsReader) throws -> EgressRules {
+        let listed: String = reader.text("egress.allow") ?? ""
+        var hosts: [HostPattern] = []
+        for part in listed.split(separator: ",") {
+            let entry = String(part.filter { $0 != " " })
+            do throws(HostPatternError) { hosts.append(try HostPattern(entry)) } catch {
+                throw SettingsError(description: "EGRESS_ALLOW has \(entry), which \(error.message)")
+            }
+        }
+        return EgressRules(byDefault: .public, allowances: hosts.isEmpty ? [] : [.init(tenants: nil, hosts: hosts)])
+    }
+
     static func logging(_ reader: SettingsReader) throws -> (Logger.Level, isJSON: Bool) {
         let levelText = reader.text("log.level") ?? "info"
         guard let level = Logger.Level(rawValue: levelText.lowercased()) else {
@@ -136,13 +149,6 @@ struct Settings {
             throw SettingsError(description: "LOG_FORMAT is \(format); it can be text or json")
         }
         return (level, format == "json")
-    }
-
-    private static func checkMasterKey(_ reader: SettingsReader) throws {
-        guard let text = reader.text("master.key") else { return }
-        guard Base64.decode(text)?.count == 32 else {
-            throw SettingsError(description: "MASTER_KEY must be 32 bytes in base64; make one with `openssl rand -base64 32`")
-        }
     }
 }
 

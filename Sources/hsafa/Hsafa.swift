@@ -41,7 +41,7 @@ struct Hsafa: AsyncParsableCommand {
         version: "1.0.0",
         subcommands: [
             Init.self, Validate.self, Publish.self, List.self, Pull.self, Run.self, Watch.self, DeviceGroup.self, KeysGroup.self,
-            PoliciesGroup.self, ApprovalsGroup.self, AuditCommand.self, AdminGroup.self,
+            PoliciesGroup.self, ApprovalsGroup.self, SecretsGroup.self, AuditCommand.self, AdminGroup.self,
         ])
 
     static func main() async {

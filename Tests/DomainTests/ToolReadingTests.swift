@@ -47,8 +47,10 @@ struct ToolReadingTests {
 
     @Test(arguments: [
         ("", ""), (#","target":"moon""#, "/target"), (#","target":"server""#, "/executionType"),
-        (#","executionType":"request""#, "/executionType"),
-        (#","executionType":"compute""#, "/executionType"), (#","executionType":"waiting""#, "/executionType"),
+        (#","executionType":"request""#, "/execution"), (#","executionType":"request","execution":{}"#, "/execution/url"),
+        (#","executionType":"compute""#, "/execution"), (#","executionType":"waiting""#, "/execution"),
+        (#","executionType":"compute","execution":{"expression":"1 +"}"#, "/execution/expression"),
+        (#","executionType":"waiting","execution":{}"#, "/execution"),
         (#","executionType":"ai-agent""#, "/executionType"), (#","executionType":"nonsense""#, "/executionType"),
         (#","executionType":"basic","target":"device","device":{"key":"k"}"#, "/target"),
         (#","executionType":"basic","target":"server""#, "/target"),
@@ -56,7 +58,7 @@ struct ToolReadingTests {
         (#","executionType":"basic","execution":{"mode":"magic"}"#, "/execution/mode"),
         (#","executionType":"basic","execution":{"url":"x"}"#, "/execution/url"),
         (#","executionType":"basic","execution":[]"#, "/execution"),
-        (#","target":"external","execution":{"url":"https://x"}"#, "/execution"), (#","target":"browser","execution":{}"#, "/execution"),
+        (#","target":"external","execution":{"url":"ftp://x"}"#, "/execution/url"), (#","target":"browser","execution":{}"#, "/execution"),
         (#","target":"device""#, "/device"), (#","target":"browser","device":{"key":"k"}"#, "/device"),
         (#","target":"browser","timeoutSeconds":0"#, "/timeoutSeconds"),
         (#","target":"browser","timeoutSeconds":86401"#, "/timeoutSeconds"),

@@ -1,5 +1,6 @@
 import Argon2
 import AsyncHTTPClient
+import Cryptography
 import Domain
 import HsafaClient
 import Logging
@@ -30,6 +31,9 @@ struct TestGateway: Sendable {
         let front = try await running(in: environment, maxConcurrentRuns: 0)
         return (front: front, back: try await running(in: environment))
     }
+
+    /// One for all gateways of this process, as for all replicas of a deployment.
+    static let masterKeys = MasterKey(SecureRandom.bytes(32)).map { MasterKeys(current: $0) }
 
     /// Two replicas whose polls are an hour away: what one hears of the other, it hears by message. `front` works on no run.
     static let apart = Task {
@@ -62,6 +66,9 @@ struct TestGateway: Sendable {
             openAPIFile: TestEnvironment.repository + "/openapi.yaml", docsDirectory: TestEnvironment.repository + "/viewer")
         // As the tests' keys are hashed, whose strength is not what is under test.
         configuration.argon2 = Argon2Parameters(memoryKiB: 64, iterations: 1)
+        configuration.masterKeys = masterKeys
+        // The systems that tools of these tests reach are on this machine.
+        configuration.egress = EgressRules(byDefault: .public, allowances: [.init(tenants: nil, hosts: [try HostPattern("127.0.0.1")])])
         configure(&configuration)
         var postgres = try PostgresConfiguration(url: environment.appURL)
         TestEnvironment.wait(&postgres)

@@ -42,11 +42,13 @@ func withOpenAIChatClient<Value: Sendable>(
     _ options: ModelCallOptions = .test(), connectTimeout: TimeAmount = .seconds(60),
     _ body: (OpenAIChatClient) async throws -> Value
 ) async throws -> Value {
-    let httpClient = HTTPClient(
-        eventLoopGroupProvider: .singleton,
-        configuration: ModelCallOptions.httpClientConfiguration(connectTimeout: connectTimeout))
+    var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, timeout: .init(connect: connectTimeout))
+    configuration.connectionPool.retryConnectionEstablishment = false
+    let httpClient = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     do {
-        let value = try await body(OpenAIChatClient(httpClient: httpClient, options: options))
+        let value = try await body(
+            OpenAIChatClient(
+                exchange: { try await httpClient.execute($0, timeout: .seconds($1.components.seconds)) }, options: options))
         try await httpClient.shutdown()
         return value
     } catch {

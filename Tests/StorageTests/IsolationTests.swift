@@ -36,6 +36,9 @@ struct IsolationTests {
             INSERT INTO hsafa.approvals (tenant_id, run_id, call_id, status, call_hash, rules, expires_at)
             VALUES (\(run.scope.tenantID), \(run.runID), \(call.callID), 'pending', 'h', '[]', now())
             """)
+        #expect(
+            try await run.tenant.changes(by: .test).putSecret("KEY", SealedSecret(keyID: "k", bytes: [1]), hosts: ["a.test"])?.isNew == true
+        )
         let request = IdempotentRequest(
             try #require(IdempotencyKey(header: "k")), principalID: .generate(), operation: "createRun", method: "POST", path: "/api/runs",
             query: nil, contentType: nil, body: [])
@@ -145,6 +148,7 @@ struct IsolationTests {
         "ensure_run_event_partitions": "partitions belong to nobody",
         "ensure_tenant": "the owner's alone", "find_tenant": "the owner's alone", "tenant_limits_by_slug": "the owner's alone",
         "set_tenant_limits": "the owner's alone",
+        "secrets_under_other_keys": "the owner's alone",
         "create_tenant": "asks for an admin's key", "list_tenants": "asks for an admin's key",
         "update_tenant": "asks for an admin's key", "set_tenant_status": "asks for an admin's key", "list_audit": "asks for an admin's key",
     ]

@@ -20,7 +20,7 @@ struct LayerTests {
         "Storage": ["Domain", "JSON", "Postgres", "Redis", "Cryptography", "NIOCore", "Logging"],
         "Runtime": nio.union([
             "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography", "ModelProviders", "MCP", "CLinux",
-            "ServiceLifecycle", "Logging", "AsyncHTTPClient", "Yams",
+            "ServiceLifecycle", "Logging", "AsyncHTTPClient", "NIOHTTP1", "Yams",
         ]),
         "GatewayHTTP": nio.union([
             "Runtime", "Storage", "Domain", "JSON", "Postgres", "Cryptography", "Hummingbird", "HummingbirdCore", "HTTPTypes",

@@ -7,7 +7,9 @@ public struct AgentConfig: Sendable, Hashable {
         public let provider: String
         public let name: String
         public let baseURL: String?
+        /// As it is, or `${secret.NAME}`.
         public let apiKey: String?
+        public let apiKeySecret: String?
         public let temperature: Double?
         public let maxOutputTokens: Int?
         public let providerOptions: RawJSON?
@@ -27,6 +29,12 @@ public struct AgentConfig: Sendable, Hashable {
     public let toolChoice: String
     public private(set) var tools: [ToolDefinition]
     public let mcpServers: [MCPServerConfig]
+
+    /// All secrets that it names.
+    public var secretNames: Set<String> {
+        let ofTools = tools.reduce(into: Set<String>(model.apiKeySecret.map { [$0] } ?? [])) { $0.formUnion($1.secretNames) }
+        return mcpServers.reduce(into: ofTools) { $0.formUnion($1.secretNames) }
+    }
 
     public func tool(named name: String) -> ToolDefinition? { tools.first { $0.name == name } }
 }
@@ -110,13 +118,20 @@ extension AgentConfig.Model {
         guard !name.isEmpty else { throw JSONViolation(pointer: reader.pointer(to: "name"), message: "must name the model") }
         baseURL = try reader.optionalString("baseURL", maxBytes: 2048)
         if !isSimulated {
-            guard let baseURL, baseURL.hasPrefix("http://") || baseURL.hasPrefix("https://") else {
-                throw JSONViolation(pointer: reader.pointer(to: "baseURL"), message: "must be the http(s) URL of the provider's API")
+            let place = reader.pointer(to: "baseURL")
+            guard let baseURL else { throw JSONViolation(pointer: place, message: "must be the http(s) URL of the provider's API") }
+            do throws(OutboundURLError) { _ = try OutboundURL(baseURL) } catch {
+                throw JSONViolation(pointer: place, message: error.message)
             }
         }
         apiKey = try reader.optionalString("apiKey", maxBytes: 4096)
         guard apiKey.map({ !$0.utf8.contains { $0 < 0x20 || $0 == 0x7F } }) ?? true else {
             throw JSONViolation(pointer: reader.pointer(to: "apiKey"), message: "must not hold control characters")
+        }
+        do throws(TemplateError) {
+            apiKeySecret = try apiKey.flatMap { text throws(TemplateError) in try SecretReference.whole(text) }
+        } catch {
+            throw JSONViolation(pointer: reader.pointer(to: "apiKey"), message: error.message)
         }
         let api = try reader.optionalString("api", maxBytes: 16) ?? "default"
         guard api == "default" || api == "chat" else {

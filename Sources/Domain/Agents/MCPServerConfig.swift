@@ -5,7 +5,7 @@ public struct MCPServerConfig: Sendable, Hashable {
     public struct Header: Sendable, Hashable {
         public let name: String
         /// As published; `${secret.NAME}` stands for a tenant's secret.
-        public let value: String
+        public let value: TextTemplate
     }
 
     /// Which transport; `auto` finds it out.
@@ -27,6 +27,26 @@ public struct MCPServerConfig: Sendable, Hashable {
     public var namedTools: [ToolDefinition] {
         guard let allowedTools, let anything = try? ArgumentsSchema(.emptyObject) else { return [] }
         return allowedTools.sorted().map { ToolDefinition(of: self, tool: $0, description: nil, arguments: anything) }
+    }
+
+    /// The tenant's secrets that its headers name.
+    public var secretNames: Set<String> { headers.reduce(into: []) { $0.formUnion($1.value.secretNames) } }
+
+    /// The headers with the secrets put in; throws where one is missing.
+    public func filledHeaders(_ secrets: [Secret]) throws(TemplateError) -> [(name: String, value: String)] {
+        guard let nothing = try? RawJSON.emptyObject.document().root else { return [] }
+        let values = TemplateValues(arguments: nothing, secrets: secrets)
+        var filled: [(name: String, value: String)] = []
+        for header in headers {
+            let value = try header.value.filled(values) { text throws(TemplateError) in
+                guard text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
+                    throw TemplateError("would hold a secret that is not visible ASCII")
+                }
+                return text
+            }
+            filled.append((header.name, value ?? ""))
+        }
+        return filled
     }
 
     public func allows(_ tool: String) -> Bool { allowedTools?.contains(tool) ?? true }
@@ -130,7 +150,13 @@ extension MCPServerConfig {
             else {
                 throw JSONViolation(pointer: place, message: "must be visible ASCII of at most \(Limits.maxMCPHeaderBytes) bytes")
             }
-            headers.append(Header(name: name, value: text))
+            do throws(TemplateError) {
+                let template = try TextTemplate(text)
+                guard !template.parts.contains(where: { if case .argument = $0 { true } else { false } }) else {
+                    throw TemplateError("names an argument, and headers of a server are the same for every call")
+                }
+                headers.append(Header(name: name, value: template))
+            } catch { throw JSONViolation(pointer: place, message: error.message) }
         }
         return headers
     }

@@ -10,10 +10,10 @@ extension ToolDefinition {
         arguments = try Self.readSchema(&reader)
         let given = try Self.readTarget(&reader)
         let executionType = try reader.optionalString("executionType", maxBytes: 32)
-        let executionPointer = reader.pointer(to: "execution")
-        let execution = try reader.optionalNode("execution")
-        (target, serverKind) = try Self.resolve(
-            target: given, executionType: executionType, execution: execution, pointer: pointer, executionPointer: executionPointer)
+        let execution = ToolExecution(
+            type: executionType, node: try reader.optionalNode("execution"), pointer: pointer,
+            executionPointer: reader.pointer(to: "execution"))
+        (target, serverKind, external) = try execution.resolve(given)
         let devicePointer = reader.pointer(to: "device")
         let deviceNode = try reader.optionalNode("device")
         switch (target, deviceNode) {
@@ -44,53 +44,83 @@ extension ToolDefinition {
         }
         return target
     }
+}
 
-    private static func resolve(
-        target: ToolTarget?, executionType: String?, execution: JSONNode?, pointer: String, executionPointer: String
-    ) throws(JSONViolation) -> (ToolTarget, ServerToolKind?) {
-        let implied: (ToolTarget, ServerToolKind?)
-        switch executionType {
-        case nil where target == nil:
-            throw JSONViolation(pointer: pointer, message: "must say where the tool runs: target or executionType")
-        case nil:
-            guard execution == nil else {
-                throw JSONViolation(
-                    pointer: executionPointer,
-                    message: target == .external
-                        ? "must be absent: external tools are answered over POST /api/runs/{runId}/tool-results in this version"
-                        : "must be absent for this target")
-            }
-            guard target != .server else {
-                throw JSONViolation(pointer: pointer + "/executionType", message: "is required for target server")
-            }
-            return (target ?? .browser, nil)
-        case "basic": implied = try basic(execution, at: executionPointer)
-        case "request", "compute", "waiting", "ai-agent", "image-generator":
+/// `executionType` and `execution` of a tool: where it runs, and how.
+private struct ToolExecution {
+    typealias Resolved = (target: ToolTarget, kind: ServerToolKind?, external: ExternalEndpoint?)
+
+    let type: String?
+    let node: JSONNode?
+    let pointer: String
+    let executionPointer: String
+
+    static let types = ["basic", "request", "compute", "waiting"]
+
+    func resolve(_ target: ToolTarget?) throws(JSONViolation) -> Resolved {
+        let implied = try self.implied(target)
+        guard target == nil || target == implied.target else {
             throw JSONViolation(
-                pointer: pointer + "/executionType", message: "names a kind of tool that this version cannot run; it can run basic")
-        default:
-            throw JSONViolation(pointer: pointer + "/executionType", message: "must be basic")
-        }
-        guard target == nil || target == implied.0 else {
-            throw JSONViolation(
-                pointer: pointer + "/target", message: "must be \(implied.0.rawValue), which executionType and execution imply")
+                pointer: pointer + "/target", message: "must be \(implied.target.rawValue), which executionType and execution imply")
         }
         return implied
     }
 
-    private static func basic(_ execution: JSONNode?, at pointer: String) throws(JSONViolation) -> (ToolTarget, ServerToolKind?) {
-        guard let execution else { return (.browser, nil) }
-        var reader = try JSONObjectReader(execution, at: pointer)
+    private func implied(_ target: ToolTarget?) throws(JSONViolation) -> Resolved {
+        switch type {
+        case nil: return try untyped(target)
+        case "basic": return try basic()
+        case "request": return (.server, .request(try RequestTool(reading: try execution(), at: executionPointer)), nil)
+        case "compute": return (.server, .compute(try expression()), nil)
+        case "waiting": return (.server, .waiting(try WaitingTool(reading: try execution(), at: executionPointer)), nil)
+        case "ai-agent", "image-generator":
+            throw JSONViolation(
+                pointer: pointer + "/executionType",
+                message: "names a kind of tool that this version cannot run; it can run \(Self.types.joined(separator: ", "))")
+        default:
+            throw JSONViolation(pointer: pointer + "/executionType", message: "must be one of \(Self.types.joined(separator: ", "))")
+        }
+    }
+
+    private func untyped(_ target: ToolTarget?) throws(JSONViolation) -> Resolved {
+        guard let target else {
+            throw JSONViolation(pointer: pointer, message: "must say where the tool runs: target or executionType")
+        }
+        guard target != .server else { throw JSONViolation(pointer: pointer + "/executionType", message: "is required for target server") }
+        guard let node else { return (target, nil, nil) }
+        guard target == .external else { throw JSONViolation(pointer: executionPointer, message: "must be absent for this target") }
+        return (.external, nil, try ExternalEndpoint(reading: node, at: executionPointer))
+    }
+
+    private func execution() throws(JSONViolation) -> JSONNode {
+        guard let node else { throw JSONViolation(pointer: executionPointer, message: "is required for this executionType") }
+        return node
+    }
+
+    private func expression() throws(JSONViolation) -> ComputeExpression {
+        var reader = try JSONObjectReader(try execution(), at: executionPointer)
+        let text = try reader.string("expression", maxBytes: Limits.maxExpressionBytes)
+        let place = reader.pointer(to: "expression")
+        try reader.finish()
+        do throws(ComputeError) { return try ComputeExpression(text) } catch {
+            throw JSONViolation(pointer: place, message: "cannot be read: \(error)")
+        }
+    }
+
+    private func basic() throws(JSONViolation) -> Resolved {
+        guard let node else { return (.browser, nil, nil) }
+        var reader = try JSONObjectReader(node, at: executionPointer)
         let mode = try reader.optionalString("mode", maxBytes: 32) ?? "no-execution"
         let output = try reader.optionalNode("output")
         try reader.finish()
         switch mode {
-        case "no-execution": return (.browser, nil)
-        case "pass-through": return (.server, .passThrough)
+        case "no-execution": return (.browser, nil, nil)
+        case "pass-through": return (.server, .passThrough, nil)
         case "static":
-            guard let output else { throw JSONViolation(pointer: pointer + "/output", message: "is required for mode static") }
-            return (.server, .static(output.rawJSON))
-        default: throw JSONViolation(pointer: pointer + "/mode", message: "must be no-execution, static or pass-through")
+            guard let output else { throw JSONViolation(pointer: executionPointer + "/output", message: "is required for mode static") }
+            return (.server, .static(output.rawJSON), nil)
+        default:
+            throw JSONViolation(pointer: executionPointer + "/mode", message: "must be no-execution, static or pass-through")
         }
     }
 }

@@ -26,6 +26,12 @@ public enum AuditAction: String, Sendable, CaseIterable, Hashable {
     case tenantUpdate = "tenant.update"
     case tenantSuspend = "tenant.suspend"
     case tenantResume = "tenant.resume"
+    case secretSet = "secret.set"
+    case secretDelete = "secret.delete"
+    case secretReseal = "secret.reseal"
+
+    /// Left by commands on the gateway's own machine, and by no operation of the API.
+    public static let onMachineOnly: Set<AuditAction> = [.secretReseal]
 
     public var targetKind: String { String(rawValue.prefix { $0 != "." }) }
 }

@@ -23,4 +23,11 @@ public struct AuditEntry: Sendable {
     public init<Entity>(_ action: AuditAction, _ target: EntityID<Entity>, _ build: (inout JSONWriter) -> Void) {
         self.init(action, target, details: .object(build))
     }
+
+    /// For what is known by its name.
+    public init(_ action: AuditAction, named name: String, _ build: ((inout JSONWriter) -> Void)? = nil) {
+        self.action = action
+        targetID = name
+        details = build.map { RawJSON.object($0) }
+    }
 }

@@ -26,6 +26,9 @@ public struct EgressRules: Sendable, Hashable {
         self.allowances = allowances
     }
 
+    /// The same default, with more that is open.
+    public func adding(_ more: [Allowance]) -> EgressRules { EgressRules(byDefault: byDefault, allowances: allowances + more) }
+
     public static let publicAddresses = EgressRules(byDefault: .public)
     public static let nothing = EgressRules(byDefault: .deny)
 

@@ -84,16 +84,6 @@ public enum Labels {
     }
 }
 
-/// How a server tool is carried out in this process.
-public enum ServerToolKind: Sendable, Hashable {
-    /// The same answer every time.
-    case `static`(RawJSON)
-    /// The answer is the arguments.
-    case passThrough
-    /// A tool of an MCP server: the name that the config gives the server, and the one that the server gives the tool.
-    case mcp(server: String, tool: String)
-}
-
 /// A tool as a version of an agent declares it.
 public struct ToolDefinition: Sendable, Hashable {
     public let name: String
@@ -104,6 +94,8 @@ public struct ToolDefinition: Sendable, Hashable {
     public let serverKind: ServerToolKind?
     /// Present for target `device`.
     public let device: DeviceSelector?
+    /// Present for target `external` where the gateway calls the tool; without it the tool's system asks and answers over the API.
+    public let external: ExternalEndpoint?
     /// From the request of a call to its expiry.
     public let timeoutSeconds: Int
 
@@ -117,8 +109,12 @@ public struct ToolDefinition: Sendable, Hashable {
         target = .server
         serverKind = .mcp(server: server.name, tool: tool)
         device = nil
+        external = nil
         timeoutSeconds = server.timeoutSeconds
     }
+
+    /// The tenant's secrets that it names.
+    public var secretNames: Set<String> { (serverKind?.secretNames ?? []).union(external?.secretNames ?? []) }
 
     /// JSON Schema 2020-12 of the arguments, as published.
     public var inputSchema: RawJSON { arguments.json }

@@ -25,7 +25,7 @@ public struct AgentService: Sendable {
         let id = AgentID.generate()
         guard let config else { return (try await insert(id, name: name, description: description, in: tenant, by: author), nil) }
         // Checked before a transaction is opened for it.
-        _ = try await checked(tenant.scope, config: config, pointer: "/config", agentName: name, configHash: nil, by: author)
+        _ = try await checked(config, in: tenant, pointer: "/config", agentName: name, configHash: nil, by: author)
         return try await tenant.inTransaction { tenant in
             _ = try await insert(id, name: name, description: description, in: tenant, by: author)
             let (published, _) = try await publish(
@@ -83,7 +83,7 @@ public struct AgentService: Sendable {
     ) async throws -> (AgentVersionRecord, created: Bool) {
         guard let agent = try await tenant.agent(id) else { throw GatewayError.notFound("agent") }
         let (hash, decisions) = try await checked(
-            tenant.scope, config: config, pointer: pointer, agentName: agent.name, configHash: configHash, by: author)
+            config, in: tenant, pointer: pointer, agentName: agent.name, configHash: configHash, by: author)
         if let version, !Names.isValid(version) {
             throw GatewayError.invalidBody(JSONViolation(pointer: "/version", message: Names.rule))
         }
@@ -114,16 +114,22 @@ public struct AgentService: Sendable {
         return version
     }
 
-    /// Checks a config against its format and against policy; returns its hash, and what the gate decided about its tools.
+    /// Checks a config against its format, policy and the tenant's secrets; returns its hash, and what the gate decided about its tools.
     private func checked(
-        _ scope: TenantScope, config: JSONNode, pointer: String, agentName: String, configHash: String?, by author: ChangeAuthor
+        _ config: JSONNode, in tenant: TenantDatabase, pointer: String, agentName: String, configHash: String?, by author: ChangeAuthor
     ) async throws -> (hash: String, decisions: RawJSON) {
         let parsed = try Self.parsed(config, pointer: pointer)
         guard parsed.agentName == agentName else {
             throw GatewayError.invalidBody(
                 JSONViolation(pointer: "\(pointer)/agent/name", message: "must be \(agentName), the agent's name, which is for life"))
         }
-        let decisions = try await admitted(parsed, scope, pointer: pointer, by: author)
+        try Self.refuseUnbuilt(parsed, pointer: pointer)
+        let decisions = try await admitted(parsed, tenant.scope, pointer: pointer, by: author)
+        let violations = try await SecretService.violations(of: parsed, at: pointer, in: tenant)
+        if !violations.isEmpty {
+            throw GatewayError(
+                status: 422, code: "secret_not_usable", detail: "The config names secrets that it cannot use.", violations: violations)
+        }
         let hash: String
         do throws(JSONError) { hash = try AgentConfig.hash(of: config) } catch {
             throw GatewayError.invalidBody(
@@ -194,5 +200,23 @@ public struct AgentService: Sendable {
                 violations: violations)
         }
         return decisions
+    }
+
+    /// What the config's format knows and this process cannot carry out.
+    private static func refuseUnbuilt(_ parsed: AgentConfig, pointer: String) throws(GatewayError) {
+        for (index, tool) in parsed.tools.enumerated() {
+            if case .waiting = tool.serverKind {
+                throw .invalidBody(
+                    JSONViolation(
+                        pointer: "\(pointer)/tools/\(index)/executionType", message: "names a kind of tool that this version cannot run yet"
+                    ))
+            }
+            if tool.external != nil {
+                throw .invalidBody(
+                    JSONViolation(
+                        pointer: "\(pointer)/tools/\(index)/execution",
+                        message: "must be absent: external tools are answered over POST /api/runs/{runId}/tool-results in this version"))
+            }
+        }
     }
 }

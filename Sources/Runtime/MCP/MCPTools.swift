@@ -38,14 +38,6 @@ final class MCPTools: Sendable {
         failures = metrics.counter("hsafa_mcp_failures_total", help: "Discoveries and calls that an MCP server came to no answer to.")
     }
 
-    /// Headers of a server that names no secret: a reference that nobody resolves is not sent in its place.
-    static func literalHeaders(of server: MCPServerConfig) throws(MCPError) -> [MCPHeader] {
-        if let header = server.headers.first(where: { $0.value.contains("${") }) {
-            throw MCPError(.refused, "The header \(header.name) of the MCP server names a secret, and this gateway keeps none.")
-        }
-        return server.headers.map { MCPHeader(name: $0.name, value: $0.value) }
-    }
-
     /// Sessions for one claim of a run; nothing is opened before it is needed.
     func connections(for claimed: ClaimedRun) -> MCPConnections { MCPConnections(claimed: claimed) }
 

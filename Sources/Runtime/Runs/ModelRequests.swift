@@ -5,7 +5,7 @@ import ModelProviders
 /// What a version's config and a run's conversation ask of a model.
 enum ModelRequests {
     static func make(
-        _ config: AgentConfig, conversation: [ConversationTurn], step: Int, attempt: Int, tools: [ToolDefinition]
+        _ config: AgentConfig, apiKey: String?, conversation: [ConversationTurn], step: Int, attempt: Int, tools: [ToolDefinition]
     ) -> ModelRequest {
         var messages: [ModelMessage] = []
         if let system = config.system, !system.isEmpty { messages.append(.system(system)) }
@@ -28,7 +28,7 @@ enum ModelRequests {
         }
         let model = config.model
         return ModelRequest(
-            provider: model.provider, model: model.name, baseURL: model.baseURL, apiKey: model.apiKey, temperature: model.temperature,
+            provider: model.provider, model: model.name, baseURL: model.baseURL, apiKey: apiKey, temperature: model.temperature,
             maxOutputTokens: model.maxOutputTokens, providerOptions: model.providerOptions, messages: messages,
             tools: tools.map { ModelTool(name: $0.name, description: $0.description, inputSchema: $0.inputSchema) },
             toolChoice: config.toolChoice, script: model.script, step: step, attempt: attempt)

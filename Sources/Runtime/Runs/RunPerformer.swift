@@ -11,6 +11,8 @@ struct RunPerformer: Sendable {
     let publisher: RunPublisher
     let versions: VersionBook
     let models: ModelDirectory
+    let egress: EgressGuard
+    let secrets: SecretService
     let gate: ToolGate
     let mcp: MCPTools
     let tokens: TokenAccounts
@@ -113,28 +115,46 @@ struct RunPerformer: Sendable {
                 }
                 if await writer.state.status != .running { return }
             case .runServerCalls(let calls):
-                for call in calls { try await runServerCall(call, writer, config, connections) }
+                try await runServerCalls(calls, writer, config, connections)
             case .callModel(let step, let discardAfterSeq):
                 if try await performStep(step, discardAfterSeq: discardAfterSeq, writer, config, connections) { return }
             }
         }
     }
 
+    /// Some beside each other; each outcome is written as it comes.
+    private func runServerCalls(
+        _ calls: [CallState], _ writer: RunWriter, _ published: AgentConfig, _ connections: MCPConnections
+    ) async throws {
+        let named = try await secrets.open(published.secretNames, writer.claimed.scope)
+        try await interruptible(writer) {
+            // Asked for anew: another process may have requested the calls.
+            let isKnown = calls.allSatisfy { published.tool(named: $0.call.name) != nil }
+            let inventory = isKnown ? MCPInventory() : await mcp.inventory(published, connections)
+            let config = published.adding(inventory.definitions)
+            let tools = ServerTools(
+                egress: egress, tenant: writer.claimed.scope, secrets: named, mcp: mcp, servers: config.mcpServers, connections: connections)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                var waiting = calls[...]
+                func next() {
+                    guard let call = waiting.popFirst() else { return }
+                    group.addTask { try await runServerCall(call, tools, writer, config, inventory) }
+                }
+                for _ in 0..<Limits.serverToolsAtOnce { next() }
+                while try await group.next() != nil { next() }
+            }
+        }
+    }
+
     private func runServerCall(
-        _ call: CallState, _ writer: RunWriter, _ config: AgentConfig, _ connections: MCPConnections
+        _ call: CallState, _ tools: ServerTools, _ writer: RunWriter, _ config: AgentConfig, _ inventory: MCPInventory
     ) async throws {
         let outcome: ToolOutcome
         let name = call.call.name
-        // Asked for anew: another process may have requested the call.
-        var inventory = MCPInventory()
-        if config.tool(named: name) == nil { inventory = try await interruptibly(writer) { await mcp.inventory(config, connections) } }
-        if let tool = config.adding(inventory.definitions).tool(named: name) {
+        if let tool = config.tool(named: name) {
             // Asked again: policy may have changed since the call was requested.
             guard let pass = try await gate.pass(call, writer) else { return }
-            let arguments = call.arguments ?? .emptyObject
-            outcome = try await interruptibly(writer) {
-                try await ServerTools.perform(tool, arguments: arguments, pass, config, mcp, connections)
-            }
+            outcome = try await tools.perform(tool, call, pass)
         } else {
             let error = inventory.absence(of: name) ?? ToolError(code: "unknown_tool", message: "The agent has no tool of this name.")
             outcome = .failed(error, source: .gateway)
@@ -152,7 +172,7 @@ struct RunPerformer: Sendable {
         var reason = "recovered"
         for restart in 0... {
             var inventory = MCPInventory()
-            if !published.mcpServers.isEmpty { inventory = try await interruptibly(writer) { await mcp.inventory(published, connections) } }
+            if !published.mcpServers.isEmpty { inventory = try await interruptible(writer) { await mcp.inventory(published, connections) } }
             let config = published.adding(inventory.definitions)
             let missing = inventory.unavailable.map { RunMachine.UnavailableServer(name: $0.server.name, error: ToolError($0.error)) }
             if let discard {
@@ -186,16 +206,19 @@ struct RunPerformer: Sendable {
         let claimed = writer.claimed
         let rules = try await gate.rules(claimed.scope)
         return ModelRequests.make(
-            config, conversation: await writer.state.conversation, step: step, attempt: attempt,
-            tools: config.tools.filter { !rules.decide(agent: claimed.agentName, tool: $0).isDenied })
+            config, apiKey: try await ModelKey.resolve(config.model, secrets, claimed.scope), conversation: await writer.state.conversation,
+            step: step, attempt: attempt, tools: config.tools.filter { !rules.decide(agent: claimed.agentName, tool: $0).isDenied })
     }
 
     private func callModel(_ request: ModelRequest, _ writer: RunWriter, _ config: AgentConfig) async throws -> ModelResponse {
-        guard let client = models.client(for: config.model.provider) else {
+        guard
+            let client = models.client(
+                for: config.model.provider, through: ModelExchange(egress: egress, tenant: writer.claimed.scope).send)
+        else {
             throw GatewayError(status: 422, code: "unknown_provider", detail: "This gateway has no provider \(config.model.provider).")
         }
         guard writer.claimed.deadlineAt > Timestamp.now() else { throw RunInterruption.deadlineExceeded }
-        return try await interruptibly(writer) {
+        return try await interruptible(writer) {
             try await client.perform(request) { event in
                 switch event {
                 case .textDelta(let text, let stamp):
@@ -207,17 +230,15 @@ struct RunPerformer: Sendable {
         }
     }
 
-    /// Something that waits for others: it is canceled when there is a reason to leave the run, and that reason is thrown.
-    private func interruptibly<Value: Sendable>(
-        _ writer: RunWriter, _ operation: @escaping @Sendable () async throws -> Value
-    ) async throws -> Value {
-        writer.modelCallBegins()
-        return try await withThrowingTaskGroup(of: Value.self) { group in
+    /// A call that leaves this process: given up when there is a reason to leave the run, which is then what is thrown.
+    private func interruptible<R: Sendable>(_ writer: RunWriter, _ call: @escaping @Sendable () async throws -> R) async throws -> R {
+        writer.outsideCallBegins()
+        return try await withThrowingTaskGroup(of: R.self) { group in
             group.addTask {
-                defer { writer.modelCallEnded() }
-                return try await operation()
+                defer { writer.outsideCallEnded() }
+                return try await call()
             }
-            await writer.endOfModelCall()
+            await writer.endOfOutsideCall()
             if writer.interruption != nil { group.cancelAll() }
             guard let outcome = await group.nextResult() else { throw CancellationError() }
             if case .failure = outcome, let reason = writer.interruption { throw reason }

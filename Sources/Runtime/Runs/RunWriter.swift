@@ -43,7 +43,7 @@ actor RunWriter {
         var interruption: RunInterruption?
         var logMovedOn = false
         var lastSeq: Int64 = 0
-        var isCallingModel = false
+        var isCallingOut = false
     }
 
     init(claimed: ClaimedRun, state: RunState, database: TenantDatabase, publisher: RunPublisher, logger: Logger) {
@@ -76,16 +76,16 @@ actor RunWriter {
         if lastSeq > shared.withLock({ $0.lastSeq }) { logMovedOn() }
     }
 
-    nonisolated func modelCallBegins() { shared.withLock { $0.isCallingModel = true } }
+    nonisolated func outsideCallBegins() { shared.withLock { $0.isCallingOut = true } }
 
-    nonisolated func modelCallEnded() {
-        shared.withLock { $0.isCallingModel = false }
+    nonisolated func outsideCallEnded() {
+        shared.withLock { $0.isCallingOut = false }
         interrupts.raise()
     }
 
-    /// Returns when the model call has ended, when there is a reason to stop it, or when the task is canceled.
-    nonisolated func endOfModelCall() async {
-        while shared.withLock({ $0.isCallingModel && $0.interruption == nil }), !Task.isCancelled { await interrupts.wait() }
+    /// Returns when the call of a model or of tools has ended, when there is a reason to stop it, or when the task is canceled.
+    nonisolated func endOfOutsideCall() async {
+        while shared.withLock({ $0.isCallingOut && $0.interruption == nil }), !Task.isCancelled { await interrupts.wait() }
     }
 
     // MARK: Emitting

@@ -1,21 +1,64 @@
 import Domain
 import JSON
+import Storage
 
-/// Tools that this process carries out itself. Those without a server are safe to repeat, so a crash in between costs nothing; a call to an MCP
-/// server is made at least once.
-enum ServerTools {
+/// Tools that this process carries out itself. What asks nobody is safe to repeat; a request is sent at least once, under the call's id
+/// as its `Idempotency-Key`, so that a repetition after a crash can be known; a call to an MCP server is made at least once.
+struct ServerTools: Sendable {
+    let egress: EgressGuard
+    let tenant: TenantScope
+    /// All that the agent's config names, so that a value is cut out of every result, whichever tool gives it back.
+    let secrets: [Secret]
+    let values: SecretValues
+    let mcp: MCPTools
+    let servers: [MCPServerConfig]
+    let connections: MCPConnections
+
+    init(
+        egress: EgressGuard, tenant: TenantScope, secrets: [Secret], mcp: MCPTools, servers: [MCPServerConfig],
+        connections: MCPConnections
+    ) {
+        self.egress = egress
+        self.tenant = tenant
+        self.secrets = secrets
+        self.mcp = mcp
+        self.servers = servers
+        self.connections = connections
+        values = SecretValues(secrets)
+    }
+
     /// - Parameter pass: the gate's, for this call; there is no other way to have one.
-    static func perform(
-        _ tool: ToolDefinition, arguments: RawJSON, _ pass: ToolPass, _ config: AgentConfig, _ mcp: MCPTools, _ connections: MCPConnections
-    ) async throws -> ToolOutcome {
+    func perform(_ tool: ToolDefinition, _ call: CallState, _ pass: ToolPass) async throws -> ToolOutcome {
+        values.cut(from: try await outcome(of: tool, call))
+    }
+
+    private func outcome(of tool: ToolDefinition, _ call: CallState) async throws -> ToolOutcome {
+        let arguments = call.arguments ?? .emptyObject
         switch tool.serverKind {
         case .static(let output): return .result(output, source: .server)
         case .passThrough: return .result(arguments, source: .server)
+        case .compute(let expression): return Self.compute(expression, arguments)
+        case .request(let request):
+            return try await RequestCall(
+                tool: request, callID: call.call.callID, timeoutSeconds: tool.timeoutSeconds, egress: egress, tenant: tenant,
+                secrets: secrets, values: values
+            ).outcome(arguments)
         case .mcp(let server, let name):
-            guard let place = config.mcpServers.first(where: { $0.name == server }) else { break }
+            guard let place = servers.first(where: { $0.name == server }) else { break }
             return try await mcp.perform(name, of: place, arguments: arguments, timeoutSeconds: tool.timeoutSeconds, connections)
-        case nil: break
+        case .waiting, nil: break
         }
         return .failed(ToolError(code: "not_a_server_tool", message: "\(tool.name) does not run on the server."), source: .gateway)
+    }
+
+    private static func compute(_ expression: ComputeExpression, _ arguments: RawJSON) -> ToolOutcome {
+        guard let root = try? arguments.document().root else {
+            return .failed(ToolError(code: "invalid_arguments", message: "The arguments are no JSON."), source: .server)
+        }
+        do throws(ComputeError) {
+            return .result(ResultCut.fit(try expression.evaluate(root)), source: .server)
+        } catch {
+            return .failed(ToolError(code: "compute_failed", message: "The expression \(error)."), source: .server)
+        }
     }
 }

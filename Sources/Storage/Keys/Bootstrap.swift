@@ -5,7 +5,7 @@ public import Postgres
 /// Tenants and keys made on the machine, with the owner's connection, which sets its scope by itself: the only way to a key of the
 /// platform's admins.
 public struct Bootstrap: Sendable {
-    private let owner: PostgresClient
+    let owner: PostgresClient
     private let author: ChangeAuthor
 
     public init(owner: PostgresClient, author: ChangeAuthor = ChangeAuthor(kind: .operator, id: "unknown")) {

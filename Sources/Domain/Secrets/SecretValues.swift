@@ -1,0 +1,161 @@
+import Cryptography
+import Glibc
+public import JSON
+
+/// Values that must not be seen, and the forms in which a tool may give them back: as they are, escaped in JSON, percent-encoded, in
+/// base64 (also within a longer text, as in `Authorization: Basic`) and in hex.
+public struct SecretValues: Sendable {
+    private struct Needle: Sendable {
+        let bytes: [UInt8]
+        let replacement: [UInt8]
+    }
+
+    private let needles: [Needle]
+
+    public static let none = SecretValues([])
+
+    public init(_ secrets: [Secret]) {
+        var needles: [Needle] = []
+        for secret in secrets where !secret.value.isEmpty {
+            let replacement = Array("[secret \(secret.name)]".utf8)
+            for form in Set(Self.forms(Array(secret.value.utf8))) where form.count >= min(Limits.minSecretBytes, secret.value.utf8.count) {
+                needles.append(Needle(bytes: form, replacement: replacement))
+            }
+        }
+        // A form that contains another is cut first, or its rest would stay.
+        self.needles = needles.sorted { $0.bytes.count > $1.bytes.count }
+    }
+
+    public var isEmpty: Bool { needles.isEmpty }
+
+    public func occur(in text: String) -> Bool { occur(in: Array(text.utf8)) }
+
+    public func occur(in bytes: [UInt8]) -> Bool { needles.contains { Self.find($0.bytes, in: bytes, from: 0) != nil } }
+
+    public func cut(from text: String) -> String {
+        let bytes = Array(text.utf8)
+        return occur(in: bytes) ? String(decoding: cut(from: bytes), as: UTF8.self) : text
+    }
+
+    public func cut(from bytes: [UInt8]) -> [UInt8] { needles.reduce(bytes) { Self.replace($1, in: $0) } }
+
+    /// The same JSON without them; where one stands as a number or across an escape, too. What does not parse becomes a string.
+    public func cut(from json: RawJSON) -> RawJSON {
+        // Without escapes and without a hit, which is nearly always, nothing is parsed.
+        guard !isEmpty, json.bytes.contains(UInt8(ascii: "\\")) || occur(in: json.bytes) else { return json }
+        guard let document = try? json.document() else {
+            var writer = JSONWriter()
+            writer.string(cut(from: json.string))
+            return RawJSON(trusted: writer.bytes)
+        }
+        var writer = JSONWriter(capacity: json.bytes.count)
+        write(document.root, to: &writer)
+        return RawJSON(trusted: writer.bytes)
+    }
+
+    public func cut(from outcome: ToolOutcome) -> ToolOutcome {
+        switch outcome {
+        case .result(let json, let source): .result(cut(from: json), source: source)
+        case .failed(let error, let source):
+            .failed(ToolError(code: cut(from: error.code), message: cut(from: error.message)), source: source)
+        case .expired, .denied, .canceled: outcome
+        }
+    }
+
+    private func write(_ node: JSONNode, to writer: inout JSONWriter) {
+        switch node.kind {
+        case .object:
+            writer.beginObject()
+            for (key, value) in node.members {
+                writer.key(cut(from: key))
+                write(value, to: &writer)
+            }
+            writer.endObject()
+        case .array:
+            writer.beginArray()
+            for element in node.elements { write(element, to: &writer) }
+            writer.endArray()
+        case .string: writer.string(cut(from: node.string ?? ""))
+        default:
+            let text = String(decoding: node.raw, as: UTF8.self)
+            if occur(in: text) { writer.string(cut(from: text)) } else { writer.raw(bytes: node.raw) }
+        }
+    }
+
+    // MARK: Forms
+
+    private static func forms(_ value: [UInt8]) -> [[UInt8]] {
+        var forms = [value, Array(Hex.encode(value).utf8), Array(Hex.encode(value).uppercased().utf8)]
+        var escaped: [UInt8] = []
+        JSONWriter.appendEscaped(String(decoding: value, as: UTF8.self), into: &escaped)
+        forms.append(Array(escaped.dropFirst().dropLast()))
+        for isUpper in [true, false] {
+            forms.append(PercentEncoding.encode(value, isUpper: isUpper))
+            forms.append(PercentEncoding.encode(value, isUpper: isUpper, spaceAsPlus: true))
+        }
+        return forms + base64Forms(value)
+    }
+
+    /// Base64 takes three bytes at a time, so a value within a longer text has three forms; the characters that it shares with
+    /// its neighbours are left out.
+    private static func base64Forms(_ value: [UInt8]) -> [[UInt8]] {
+        (0..<3).flatMap { lead -> [[UInt8]] in
+            let padded = [UInt8](repeating: 0, count: lead) + value
+            let text = Array(Base64URL.encode(padded).utf8)
+            let first = (lead * 8 + 5) / 6
+            let core = Array(text[min(first, text.count)..<max(min(first, text.count), padded.count * 8 / 6)])
+            let standard = core.map { $0 == UInt8(ascii: "-") ? UInt8(ascii: "+") : $0 == UInt8(ascii: "_") ? UInt8(ascii: "/") : $0 }
+            return [core, standard]
+        }
+    }
+
+    private static func find(_ needle: [UInt8], in bytes: [UInt8], from start: Int) -> Int? {
+        guard let first = needle.first, bytes.count - start >= needle.count else { return nil }
+        return bytes.withUnsafeBytes { hay -> Int? in
+            guard let base = hay.baseAddress else { return nil }
+            var place = start
+            while place <= hay.count - needle.count {
+                guard let hit = memchr(base + place, Int32(first), hay.count - needle.count - place + 1) else { return nil }
+                place = UnsafeRawPointer(hit) - base
+                if memcmp(hit, needle, needle.count) == 0 { return place }
+                place += 1
+            }
+            return nil
+        }
+    }
+
+    private static func replace(_ needle: Needle, in bytes: [UInt8]) -> [UInt8] {
+        guard var hit = find(needle.bytes, in: bytes, from: 0) else { return bytes }
+        var result: [UInt8] = []
+        var start = 0
+        while true {
+            result += bytes[start..<hit]
+            result += needle.replacement
+            start = hit + needle.bytes.count
+            guard let next = find(needle.bytes, in: bytes, from: start) else { break }
+            hit = next
+        }
+        return result + bytes[start...]
+    }
+}
+
+/// RFC 3986 §2.1.
+public enum PercentEncoding {
+    /// All but the unreserved characters, so that nothing of it means anything in a path, a query or a form.
+    public static func encode(_ bytes: some Sequence<UInt8>, isUpper: Bool = true, spaceAsPlus: Bool = false) -> [UInt8] {
+        let digits = Array((isUpper ? "0123456789ABCDEF" : "0123456789abcdef").utf8)
+        var encoded: [UInt8] = []
+        for byte in bytes {
+            if Names.isAlphanumeric(byte) || "-._~".utf8.contains(byte) {
+                encoded.append(byte)
+            } else if spaceAsPlus, byte == 0x20 {
+                encoded.append(UInt8(ascii: "+"))
+            } else {
+                encoded += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            }
+        }
+        return encoded
+    }
+
+    public static func encode(_ text: String) -> String { String(decoding: encode(text.utf8), as: UTF8.self) }
+}

@@ -1,0 +1,131 @@
+public import JSON
+
+/// Text with places for arguments of a call, `{{name}}` or `{{order.id}}`, and for the tenant's secrets, `${secret.NAME}`. What is put
+/// in is never read again, so that an argument cannot name a secret.
+public struct TextTemplate: Sendable, Hashable {
+    public enum Part: Sendable, Hashable {
+        case text(String)
+        case argument([String])
+        case secret(String)
+    }
+
+    public let parts: [Part]
+
+    public init(_ text: String) throws(TemplateError) {
+        var parts: [Part] = []
+        var rest = Substring(text)
+        while let start = Self.opening(rest) {
+            if start > rest.startIndex { parts.append(.text(String(rest[..<start]))) }
+            rest = rest[start...]
+            let isArgument = rest.first == "{"
+            guard let end = rest.firstRange(of: isArgument ? "}}" : "}") else {
+                throw TemplateError("has a place that is opened and never closed")
+            }
+            let inner = rest[rest.index(start, offsetBy: 2)..<end.lowerBound]
+            parts.append(isArgument ? .argument(try Self.path(inner)) : .secret(try Self.secret(inner)))
+            rest = rest[end.upperBound...]
+        }
+        if !rest.isEmpty { parts.append(.text(String(rest))) }
+        self.parts = parts
+    }
+
+    private static func opening(_ text: Substring) -> String.Index? {
+        var previous: (index: String.Index, byte: UInt8)?
+        for index in text.utf8.indices {
+            let byte = text.utf8[index]
+            if let previous, byte == UInt8(ascii: "{"), previous.byte == UInt8(ascii: "{") || previous.byte == UInt8(ascii: "$") {
+                return previous.index
+            }
+            previous = (index, byte)
+        }
+        return nil
+    }
+
+    private static func path(_ text: Substring) throws(TemplateError) -> [String] {
+        let names = text.filter { $0 != " " }.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        guard (1...8).contains(names.count), names.allSatisfy(isArgumentName) else {
+            throw TemplateError("has {{\(text.prefix(64))}}, which names no argument: write {{name}} or {{object.member}}")
+        }
+        return names
+    }
+
+    private static func isArgumentName(_ name: String) -> Bool {
+        (1...128).contains(name.utf8.count)
+            && name.utf8.allSatisfy { Names.isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-") }
+    }
+
+    private static func secret(_ text: Substring) throws(TemplateError) -> String {
+        guard text.hasPrefix("secret."), SecretName.isValid(text.dropFirst("secret.".count)) else {
+            throw TemplateError("has ${\(text.prefix(64))}; only ${secret.NAME} is known, and it names a secret of the tenant")
+        }
+        return String(text.dropFirst("secret.".count))
+    }
+
+    public var secretNames: Set<String> {
+        parts.reduce(into: []) { names, part in if case .secret(let name) = part { names.insert(name) } }
+    }
+
+    /// The path, where there is nothing but one argument.
+    public var onlyArgument: [String]? {
+        if parts.count == 1, case .argument(let path) = parts[0] { path } else { nil }
+    }
+
+    /// The text with everything put in, each value through `encode`; nil when an argument is absent or null.
+    func filled(
+        _ values: TemplateValues, encode: (String) throws(TemplateError) -> String
+    ) throws(TemplateError) -> String? {
+        var text = ""
+        for part in parts {
+            switch part {
+            case .text(let literal): text += literal
+            case .secret(let name): text += try encode(try values.secret(name))
+            case .argument(let path):
+                guard let value = values.argument(path) else { return nil }
+                text += try encode(value)
+            }
+            guard text.utf8.count <= Limits.maxToolRequestBytes else {
+                throw TemplateError("is longer than \(Limits.maxToolRequestBytes) bytes with the arguments put in")
+            }
+        }
+        return text
+    }
+}
+
+/// What goes into templates: a call's arguments, and the secrets that the config names.
+public struct TemplateValues: Sendable {
+    public let arguments: JSONNode
+    private let secrets: [String: String]
+
+    public init(arguments: JSONNode, secrets: [Secret]) {
+        self.arguments = arguments
+        self.secrets = Dictionary(secrets.map { ($0.name, $0.value) }) { first, _ in first }
+    }
+
+    func secret(_ name: String) throws(TemplateError) -> String {
+        guard let value = secrets[name] else { throw TemplateError("needs the secret \(name), which this tenant does not have") }
+        return value
+    }
+
+    func node(_ path: [String]) -> JSONNode? {
+        var node = arguments
+        for name in path {
+            guard node.kind == .object, let next = node[name] else { return nil }
+            node = next
+        }
+        return node.isNull ? nil : node
+    }
+
+    /// A string as it is, anything else as its JSON; nil when absent or null.
+    func argument(_ path: [String]) -> String? {
+        node(path).map { $0.string ?? String(decoding: $0.raw, as: UTF8.self) }
+    }
+}
+
+/// What is wrong with a template, or with what was put into it; reads after the name of the field.
+public struct TemplateError: Error, Sendable, Hashable, CustomStringConvertible {
+    public let message: String
+
+    public init(_ message: String) { self.message = message }
+
+    public var description: String { message }
+}

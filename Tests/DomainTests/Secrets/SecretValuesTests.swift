@@ -1,0 +1,82 @@
+import Cryptography
+import Domain
+import JSON
+import Testing
+
+struct SecretValuesTests {
+    private static let value = "Pa$$w\"ord/+é 42"
+    private static let values = SecretValues([Secret(name: "KEY", value: value, hosts: [])])
+
+    private static func base64(_ text: String) -> String { Base64.encode(Array(text.utf8)) }
+
+    private static let encoded: String = PercentEncoding.encode(value)
+    private static let withPlus: String = encoded.replacing("%20", with: "+")
+
+    private static let forms: [String] = [
+        value, "before \(value) after", base64(value), base64("user:\(value)"), base64("a:\(value)"), base64("ab:\(value):more"),
+        Base64URL.encode(Array(value.utf8)), Base64URL.encode(Array("xy\(value)zz".utf8)), Hex.encode(Array(value.utf8)),
+        Hex.encode(Array(value.utf8)).uppercased(), encoded, "k=\(withPlus)", lowerHex,
+    ]
+
+    /// Percent-encoding with small digits, its letters as they are.
+    private static let lowerHex: String = String(decoding: PercentEncoding.encode(value.utf8, isUpper: false), as: UTF8.self)
+
+    @Test(arguments: forms)
+    func `a value is found and cut in each form that tools give back`(_ text: String) {
+        #expect(Self.values.occur(in: text))
+        let cut = Self.values.cut(from: text)
+        #expect(cut.contains("[secret KEY]"))
+        #expect(!Self.values.occur(in: cut))
+        // Nothing that decodes to the value is left.
+        #expect(!cut.contains("ord/+"))
+    }
+
+    @Test func `JSON stays JSON, whatever a value holds and however it is escaped`() throws {
+        let escaped = #"{"a":"Pa\u0024$w\"ord\/+\u00e9 42","b":[1,"x\#(Self.base64(Self.value))"],"Pa$$w\"ord/+é 42":null,"plain":"é\n"}"#
+        let json = try RawJSON(validating: Array(escaped.utf8))
+        let root = try Self.values.cut(from: json).document().root
+        #expect(root["a"]?.string == "[secret KEY]")
+        #expect(root["b"]?[1]?.string?.contains("[secret KEY]") == true)
+        #expect(root["[secret KEY]"]?.isNull == true)
+        #expect(root["plain"]?.string == "é\n")
+        let number = SecretValues([Secret(name: "PIN", value: "12345678", hosts: [])])
+        #expect(try number.cut(from: RawJSON("{\"n\":123456789.5,\"m\":7}")).document().root["n"]?.string == "[secret PIN]9.5")
+        #expect(number.cut(from: RawJSON("{\"n\":1234567}")) == RawJSON("{\"n\":1234567}"))
+    }
+
+    @Test func `no text is cut by chance, and none lets a value through`() {
+        var generator = SeededGenerator(seed: 42)
+        for _ in 0..<300 {
+            let length = Int.random(in: 8...40, using: &generator)
+            let bytes: [UInt8] = (0..<length).map { _ in UInt8.random(in: 33...126, using: &generator) }
+            let value = String(decoding: bytes, as: UTF8.self)
+            let values = SecretValues([Secret(name: "K", value: value, hosts: [])])
+            let lead = String(repeating: "y", count: Int.random(in: 0...5, using: &generator))
+            for text in [lead + value, Self.base64(lead + value + lead), Self.base64(value), PercentEncoding.encode(lead + value)] {
+                #expect(values.cut(from: text) != text, "\(value) in \(text)")
+            }
+            let letters: [UInt8] = (0..<60).map { _ in UInt8.random(in: 97...122, using: &generator) }
+            let other = String(decoding: letters, as: UTF8.self)
+            #expect(values.cut(from: other) == other)
+        }
+    }
+
+    @Test func `what is sealed opens for its tenant, name and hosts alone, under a key that is known`() throws {
+        let old = try #require(MasterKey([UInt8](repeating: 1, count: 32)))
+        let new = try #require(MasterKey([UInt8](repeating: 2, count: 32)))
+        let tenant = TenantID.generate()
+        let seal = SecretSeal(tenant: tenant, name: "KEY", hosts: ["a.test"])
+        let sealed = try seal.seal(Self.value, MasterKeys(current: old))
+        #expect(sealed.keyID == old.id && old.id != new.id)
+        #expect(try seal.open(sealed, MasterKeys(current: new, others: [old])) == Self.value)
+        #expect(throws: CryptographyError.self) { try seal.open(sealed, MasterKeys(current: new)) }
+        for other in [
+            SecretSeal(tenant: .generate(), name: "KEY", hosts: ["a.test"]), SecretSeal(tenant: tenant, name: "KEY2", hosts: ["a.test"]),
+            SecretSeal(tenant: tenant, name: "KEY", hosts: ["a.test", "evil.test"]), SecretSeal(tenant: tenant, name: "KEY", hosts: []),
+        ] {
+            #expect(throws: CryptographyError.self) { try other.open(sealed, MasterKeys(current: old)) }
+        }
+        #expect(MasterKey([1, 2, 3]) == nil)
+        #expect(!"\(old)".contains("AQEB") && !String(reflecting: sealed.bytes).isEmpty)
+    }
+}
