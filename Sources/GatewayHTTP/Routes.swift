@@ -34,8 +34,8 @@ enum RouteTable {
 
         Route(.get, "/api/policies", .policiesRead, "getPolicies", GetPolicies.self),
         Route(.post, "/api/policies/evaluate", .policiesRead, "evaluatePolicies", EvaluatePolicies.self),
-        Route(.put, "/api/policies/{name}", .policiesWrite, "putPolicy", PutPolicy.self),
-        Route(.delete, "/api/policies/{name}", .policiesWrite, "deletePolicy", DeletePolicy.self),
+        Route(.put, "/api/policies/{policyName}", .policiesWrite, "putPolicy", PutPolicy.self),
+        Route(.delete, "/api/policies/{policyName}", .policiesWrite, "deletePolicy", DeletePolicy.self),
 
         Route(.post, "/api/keys", .keysWrite, "createKey", CreateKey.self),
         Route(.get, "/api/keys", .keysRead, "listKeys", ListKeys.self),
@@ -55,8 +55,8 @@ enum RouteTable {
         Route(.get, "/api/devices/{deviceId}/sessions", .devicesRead, "listDeviceSessions", ListDeviceSessions.self),
 
         Route(.get, "/api/secrets", .secretsRead, "listSecrets", ListSecrets.self),
-        Route(.put, "/api/secrets/{name}", .secretsWrite, "putSecret", PutSecret.self),
-        Route(.delete, "/api/secrets/{name}", .secretsWrite, "deleteSecret", DeleteSecret.self),
+        Route(.put, "/api/secrets/{secretName}", .secretsWrite, "putSecret", PutSecret.self),
+        Route(.delete, "/api/secrets/{secretName}", .secretsWrite, "deleteSecret", DeleteSecret.self),
 
         Route(.get, "/api/usage", .usageRead, "getUsage", GetUsage.self),
 

@@ -15,7 +15,7 @@ struct MCPServerConfigTests {
         ).mcpServers
         try #require(servers.count == 2)
         #expect(servers[0].transport == .http)
-        #expect(servers[0].headers.map { "\($0.name): \($0.value)" } == ["Authorization: Bearer x"])
+        #expect(try servers[0].filledHeaders([]).map { "\($0.name): \($0.value)" } == ["Authorization: Bearer x"])
         #expect(servers[0].toolName("search") == "docs.search")
         #expect(servers[0].allows("search") && !servers[0].allows("delete"))
         #expect(servers[0].namedTools.map(\.name) == ["docs.search"])

@@ -28,7 +28,8 @@ struct TenantThings: Sendable {
         ids["callId"] = try #require(try await tenant.pendingCalls(run).first?["callId"]?.string)
         let secret = "THEIRS_\(tenant.scope.slug.replacing("-", with: "_"))".prefix(60)
         #expect(try await tenant.send("PUT", "/api/secrets/\(secret)", SecretTests.body(SecretTests.value, ["a.test"])).status == 201)
-        ids["name"] = String(secret)
+        ids["secretName"] = String(secret)
+        ids["policyName"] = policyName
         let snapshot = try await tenant.snapshot(run)
         ids["agentId"] = try #require(snapshot["agentId"]?.string)
         ids["versionId"] = try #require(snapshot["agentVersionId"]?.string)

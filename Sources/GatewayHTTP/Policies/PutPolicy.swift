@@ -12,7 +12,7 @@ struct PutPolicy: Operation {
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
         try QueryReader.refuseAny(request)
         let body = try await JSONBody.read(request)
-        let name = context.parameters["name"].map { String($0) } ?? ""
+        let name = context.parameters["policyName"].map { String($0) } ?? ""
         let written = try await gateway.tenantPolicies.put(context.scope, name, body.root, by: context.author)
         return Answer.object(written.isNew ? .created : .ok, location: written.isNew ? "/api/policies" : nil, capacity: 1024) { writer in
             written.record.write(to: &writer)

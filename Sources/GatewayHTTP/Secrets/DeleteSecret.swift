@@ -9,7 +9,7 @@ struct DeleteSecret: Operation {
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
         try QueryReader.refuseAny(request)
-        try await gateway.secrets.delete(context.scope, context.parameters["name"].map { String($0) } ?? "", by: context.author)
+        try await gateway.secrets.delete(context.scope, context.parameters["secretName"].map { String($0) } ?? "", by: context.author)
         return Answer.noContent()
     }
 }

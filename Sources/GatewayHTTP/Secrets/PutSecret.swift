@@ -12,7 +12,7 @@ struct PutSecret: Operation {
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
         try QueryReader.refuseAny(request)
-        let name = context.parameters["name"].map { String($0) } ?? ""
+        let name = context.parameters["secretName"].map { String($0) } ?? ""
         let body = try await JSONBody.read(request, maxBytes: Limits.maxSecretBodyBytes)
         var reader = try JSONObjectReader(body.root)
         let value = try reader.string("value", maxBytes: Limits.maxSecretBytes)
