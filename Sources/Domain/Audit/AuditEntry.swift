@@ -24,10 +24,7 @@ public struct AuditEntry: Sendable {
         self.init(action, target, details: .object(build))
     }
 
-    /// For what is known by its name.
-    public init(_ action: AuditAction, named name: String, _ build: ((inout JSONWriter) -> Void)? = nil) {
-        self.action = action
-        targetID = name
-        details = build.map { RawJSON.object($0) }
+    public init(_ action: AuditAction, named target: String, _ build: (inout JSONWriter) -> Void) {
+        self.init(action, named: target, details: .object(build))
     }
 }
