@@ -130,7 +130,8 @@ let package = Package(
         tests(
             "RuntimeTests",
             [
-                "TestContract", "TestServers", "TestSupport", "Runtime", "Storage", "Domain", "JSON", "JSONSchema", "Postgres", "Redis", "Argon2",
+                "TestContract", "TestServers", "TestSupport", "Runtime", "Storage", "Domain", "JSON", "JSONSchema", "Postgres", "Redis",
+                "Argon2",
                 "Cryptography", "ModelProviders", lifecycle, logging, nioCore, nioPosix, nioSSL, httpClient,
             ]),
         tests(

@@ -131,7 +131,8 @@ struct StrictnessTests {
                 let path = route.path.split(separator: "/").map { $0.hasPrefix("{") ? "/" + encoded(garbage) : "/\($0)" }.joined()
                 let answer = try await send(ground, route, path, nil)
                 // What a tenant names itself may not be there yet: then it is the body that is missing.
-                let isFine = CrossTenantTests.ownNames.contains(route.operationID) ? (400..<500).contains(answer.status) : answer.status == 404
+                let isFine =
+                    CrossTenantTests.ownNames.contains(route.operationID) ? (400..<500).contains(answer.status) : answer.status == 404
                 #expect(isFine, "\(route.operationID) \(path.prefix(200)): \(answer.status) \(answer.text)")
             }
         }

@@ -10,8 +10,6 @@ import Testing
 struct TenantThings: Sendable {
     let ids: [String: String]
 
-    static let policyName = "policy-of-things"
-
     subscript(_ kind: String) -> String { ids[kind] ?? "nothing-of-kind-\(kind)" }
 
     static func make(_ tenant: TestTenant) async throws -> TenantThings {
@@ -19,6 +17,7 @@ struct TenantThings: Sendable {
         ids["deviceId"] = try await tenant.device().id
         ids["tenantId"] = tenant.scope.tenantID.description
         ids["keyId"] = try #require(try await tenant.send("GET", "/api/keys").json()["data"]?[0]?["keyId"]?.string)
+        let policyName = "policy-of-\(tenant.scope.slug)"
         // Asks a person about one tool, so that there is an approval.
         let policy = #"{"version":1,"rules":[{"id":"ask","effect":"require_approval","tools":["ask"],"targets":["browser"]}]}"#
         let written = try await tenant.send("PUT", "/api/policies/\(policyName)", policy)

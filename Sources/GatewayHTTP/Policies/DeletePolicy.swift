@@ -9,7 +9,8 @@ struct DeletePolicy: Operation {
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
         try QueryReader.refuseAny(request)
-        try await gateway.tenantPolicies.delete(context.scope, context.parameters["policyName"].map { String($0) } ?? "", by: context.author)
+        try await gateway.tenantPolicies.delete(
+            context.scope, context.parameters["policyName"].map { String($0) } ?? "", by: context.author)
         return Answer.noContent()
     }
 }

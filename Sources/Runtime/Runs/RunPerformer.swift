@@ -133,7 +133,8 @@ struct RunPerformer: Sendable {
             let inventory = isKnown ? MCPInventory() : await mcp.inventory(published, connections)
             let config = published.adding(inventory.definitions)
             let tools = ServerTools(
-                egress: egress, tenant: writer.claimed.scope, secrets: named, mcp: mcp, servers: config.mcpServers, connections: connections)
+                egress: egress, tenant: writer.claimed.scope, secrets: named, mcp: mcp, servers: config.mcpServers, connections: connections
+            )
             try await withThrowingTaskGroup(of: Void.self) { group in
                 var waiting = calls[...]
                 func next() {
