@@ -1,4 +1,4 @@
-/// Every bound of the gateway, with its unit, in one place. Over a bound there is a clear error, and nothing is lost.
+/// Every bound of the gateway, with its unit, in one place; those of what leaves it for others are in `OutboundLimits.swift`. Over a bound there is a clear error, and nothing is lost.
 public enum Limits {
     // MARK: HTTP
     /// Request bodies, unless a route says less.
@@ -95,30 +95,6 @@ public enum Limits {
     public static let maxSteps = 100
     public static let defaultSteps = 10
     public static let maxCachedVersions = 1000
-
-    // MARK: MCP
-    /// Of one version of an agent.
-    public static let maxMCPServers = 16
-    public static let maxMCPServerNameBytes = 48
-    public static let maxMCPHeaders = 32
-    public static let maxMCPHeaderBytes = 4096
-    public static let maxMCPToolNameBytes = 128
-    public static let maxMCPToolsOfServer = 128
-    /// Of all servers of a version: more is too much for a model to choose from.
-    public static let maxMCPTools = 256
-    public static let defaultMCPCallSeconds = 60
-    public static let maxMCPCallSeconds = 3600
-    /// For asking one server what its tools are, with all pages.
-    public static let mcpDiscoverySeconds = 15
-    /// How long a list of tools is good, whatever its server says; a server's wish is held to this range.
-    public static let mcpListSeconds = 15...300
-    /// After a server could not be asked, its tools are missing for so long before it is asked again.
-    public static let mcpAbsenceSeconds = 15
-    /// Lists of tools that a process keeps, and bytes of the schemas in them.
-    public static let maxKeptMCPLists = 1000
-    public static let maxKeptMCPBytes = 64 << 20
-    public static let maxKnownMCPEras = 4096
-    public static let mcpEraSeconds = 3600
 
     // MARK: Runs
     public static let maxInitialMessages = 1000
@@ -255,50 +231,4 @@ public enum Limits {
     public static let tenantPoliciesSeconds = 5
     /// Rules of tenants whose calls one process counts by the minute while Redis is away.
     public static let maxCountedRules = 10_000
-
-    // MARK: Egress
-    public static let maxOutboundURLBytes = 8 * 1024
-    public static let connectSeconds = 5
-    public static let maxRedirects = 5
-    /// Connections of one tenant to one port of one host; requests beyond wait for one of them.
-    public static let maxConnectionsPerHost = 512
-    /// Ways to a host (per tenant, host, port and address) whose idle connections are kept.
-    public static let maxPinnedClients = 256
-    /// Addresses of a host that are judged, and those to which a connection is tried.
-    public static let maxAddressesOfHost = 64
-    public static let maxAddressesTried = 3
-    /// Threads that ask the system's resolver, how many may wait for them, and for how long.
-    public static let resolverThreads = 4
-    public static let maxWaitingResolutions = 256
-    public static let resolveSeconds = 5
-    /// How long an answer of the resolver is used, and how many are kept.
-    public static let resolvedSeconds = 10
-    public static let maxResolvedNames = 4096
-
-    // MARK: Tools that reach out
-    /// A request's text or body with the arguments put in.
-    public static let maxToolRequestBytes = 512 * 1024
-    /// Headers, parameters or form fields of one request.
-    public static let maxRequestFields = 64
-    public static let maxRequestToolSeconds = 300
-    /// Of an answer that is no success, as the model is shown it.
-    public static let maxShownFailureBytes = 2048
-    /// Server tools of one step that run beside each other.
-    public static let serverToolsAtOnce = 8
-    /// As long as a run can last.
-    public static let maxWaitingSeconds = maxRunSeconds
-    /// An expression, and its evaluation: values looked at or made, and bytes of the texts and lists that it makes.
-    public static let maxExpressionBytes = 8 * 1024
-    public static let maxExpressionDepth = 64
-    public static let maxExpressionSteps = 20_000
-    public static let maxExpressionValueBytes = 1 << 20
-
-    // MARK: Secrets
-    /// Shorter values could not be cut out of texts without cutting other things too.
-    public static let minSecretBytes = 8
-    public static let maxSecretBytes = 16 * 1024
-    public static let maxSecretHosts = 32
-    /// A value may be written in escapes of six bytes.
-    public static let maxSecretBodyBytes = 128 * 1024
-    public static let maxSecretsPerTenant = 1000
 }

@@ -10,6 +10,8 @@ enum Conversing {
     static let http: HTTPClient = {
         var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, decompression: .disabled)
         configuration.httpVersion = .http1Only
+        // Every server of the suite begins at once, and Python takes its time.
+        configuration.timeout.connect = .seconds(120)
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 1000
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)

@@ -55,11 +55,14 @@ struct RawServer: Sendable {
         init(_ answer: @escaping @Sendable (RawRequest) -> RawReply) { self.answer = answer }
     }
 
+    /// Apart from the client's loops: a server that floods must not keep clients of other servers from connecting.
+    private static let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
     static func with<Value: Sendable>(
         _ answer: @escaping @Sendable (RawRequest) -> RawReply, _ body: (RawServer) async throws -> Value
     ) async throws -> Value {
         let book = Book(answer)
-        let channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+        let channel = try await ServerBootstrap(group: loops)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 book.open.add(1, ordering: .relaxed)

@@ -4,7 +4,9 @@ import Testing
 struct GateTests {
     /// What carries out calls, or sends them to where they are carried out, and the one file that may ask it to.
     private static let executors: [(call: StaticString, by: Set<String>)] = [
-        ("ServerTools.perform(", ["Sources/Runtime/Runs/RunPerformer.swift"]),
+        ("try await tools.perform(", ["Sources/Runtime/Runs/RunPerformer.swift"]),
+        ("mcp.perform(", ["Sources/Runtime/Tools/ServerTools.swift"]),
+        ("RequestCall(", ["Sources/Runtime/Tools/ServerTools.swift"]),
         ("DeviceFrame.call(", ["Sources/Runtime/Devices/DeviceDispatch.swift"]),
         ("RunMachine.dispatch(", ["Sources/Runtime/Devices/DeviceDispatch.swift"]),
     ]
