@@ -88,6 +88,9 @@ SEMANTIC = [
     ("putPolicy", "/rules/", "is used twice", "a rule between rules"),
     ("putPolicy", "/devices", "never matches", "a rule between the fields of a rule"),
     ("putPolicy", "/when", "", "what a JSON Schema is, says the meta-schema of 2020-12"),
+    (None, "/config/model/baseURL", "", "the form of a URL"),
+    (None, "", "must hold no \\u0000", "said of all texts, in words"),
+    (None, "", "percent-encoded UTF-8 without U+0000", "said of all texts, in words"),
     (None, "/inputSchema", "", "what a JSON Schema is, says the meta-schema of 2020-12"),
     (None, "", "The body is larger than", "the size of the whole body"),
 ]

@@ -34,7 +34,11 @@ public struct InitialMessage: Sendable, Hashable {
                 guard try partReader.string("type", maxBytes: 32) == "text" else {
                     throw JSONViolation(pointer: partReader.pointer(to: "type"), message: "must be \"text\"")
                 }
-                parts += try partReader.string("text", maxBytes: Limits.maxConversationBytes)
+                // As it came, `\u0000` included, like the text of a content that is a string.
+                guard let text = try partReader.node("text").string else {
+                    throw JSONViolation(pointer: partReader.pointer(to: "text"), message: "must be a string")
+                }
+                parts += text
                 try partReader.finish()
             }
             self.text = parts
