@@ -221,6 +221,8 @@ public enum Limits {
     public static let defaultApprovalSeconds = 3600
     public static let maxApprovalSeconds = 7 * 86_400
     public static let maxPolicyWarnings = 32
+    /// Combinations of targets, tools and agents that are looked at for warnings; more of them go without.
+    public static let maxPolicyWarningQuestions = 2000
     /// Rules that a row of the audit log names.
     public static let maxAuditedRules = 32
     public static let maxPoliciesOfTenant = 32

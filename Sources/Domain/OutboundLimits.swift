@@ -69,4 +69,6 @@ extension Limits {
     /// A value may be written in escapes of six bytes.
     public static let maxSecretBodyBytes = 128 * 1024
     public static let maxSecretsPerTenant = 1000
+    /// Each is looked for in every result of the version's server tools.
+    public static let maxSecretsPerConfig = 32
 }

@@ -28,17 +28,27 @@ struct Sweepers: Sendable {
         let claims = Claims(database)
         do {
             for call in try await claims.overdueCalls(limit: Limits.sweepBatch) {
-                _ = try await runs.decide(call.scope, call.runID) { RunMachine.expire(call.callID, in: $0) }
+                await attempt(call.runID) { _ = try await runs.decide(call.scope, call.runID) { RunMachine.expire(call.callID, in: $0) } }
             }
             for (scope, run) in try await claims.overdueRuns(limit: Limits.sweepBatch) {
-                let decision = try await runs.decide(scope, run) { state in
-                    state.status.isTerminal
-                        ? nil : RunMachine.failed(state, code: "deadline_exceeded", message: "The run did not end before its deadline.")
+                await attempt(run) {
+                    let decision = try await runs.decide(scope, run) { state in
+                        state.status.isTerminal
+                            ? nil
+                            : RunMachine.failed(state, code: "deadline_exceeded", message: "The run did not end before its deadline.")
+                    }
+                    if decision.answer == .applied { runs.callsEnded(scope, decision.state.calls) }
                 }
-                if decision.answer == .applied { runs.callsEnded(scope, decision.state.calls) }
             }
         } catch {
             logger.warning("sweep cut short; the next one goes on", metadata: ["cause": "\(error)"])
+        }
+    }
+
+    /// What fails for one run costs the others nothing.
+    private func attempt(_ run: RunID, _ body: () async throws -> Void) async {
+        do { try await body() } catch {
+            logger.warning("a run was not swept; the next sweep tries again", metadata: ["run": "\(run)", "cause": "\(error)"])
         }
     }
 

@@ -36,7 +36,8 @@ public struct AgentConfig: Sendable, Hashable {
         return mcpServers.reduce(into: ofTools) { $0.formUnion($1.secretNames) }
     }
 
-    public func tool(named name: String) -> ToolDefinition? { tools.first { $0.name == name } }
+    /// Byte for byte: policies and hashes of calls go by bytes, and Swift's `==` takes other spellings of a character for the same.
+    public func tool(named name: String) -> ToolDefinition? { tools.first { $0.name.utf8.elementsEqual(name.utf8) } }
 }
 
 extension AgentConfig {

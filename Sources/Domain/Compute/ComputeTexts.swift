@@ -21,16 +21,25 @@ extension ComputeCall {
         return String(Substring(scalars))
     }
 
-    /// Each place of `needle` in `bytes`, from the left, none over another.
+    /// Each place of `needle`, which is not empty, in `bytes`, from the left, none over another. Knuth, Morris and Pratt: linear, as
+    /// arguments choose both texts.
     private static func places(of needle: [UInt8], in bytes: [UInt8]) -> [Int] {
+        guard needle.count <= bytes.count else { return [] }
+        var borders = [Int](repeating: 0, count: needle.count)
+        var length = 0
+        for index in needle.indices.dropFirst() {
+            while length > 0, needle[index] != needle[length] { length = borders[length - 1] }
+            if needle[index] == needle[length] { length += 1 }
+            borders[index] = length
+        }
         var places: [Int] = []
-        var index = 0
-        while index + needle.count <= bytes.count {
-            if bytes[index] == needle[0], bytes[index..<index + needle.count].elementsEqual(needle) {
-                places.append(index)
-                index += needle.count
-            } else {
-                index += 1
+        var matched = 0
+        for index in bytes.indices {
+            while matched > 0, bytes[index] != needle[matched] { matched = borders[matched - 1] }
+            if bytes[index] == needle[matched] { matched += 1 }
+            if matched == needle.count {
+                places.append(index + 1 - matched)
+                matched = 0
             }
         }
         return places

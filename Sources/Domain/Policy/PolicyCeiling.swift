@@ -3,10 +3,13 @@ extension PolicySet {
     /// as if it were a name: the operator's pattern that covers it matches its text.
     public func warnings(about document: PolicyDocument, tenantSlug: String) -> [String] {
         var warnings: [String] = []
+        var asked = 0
         for rule in document.rules where rule.effect != .deny {
             for target in ToolTarget.allCases where rule.targets?.contains(target) ?? (rule.devices == nil || target == .device) {
                 for tool in rule.tools?.map(\.pattern) ?? ["*"] {
-                    for agent in rule.agents?.map(\.pattern) ?? ["*"] where warnings.count < Limits.maxPolicyWarnings {
+                    for agent in rule.agents?.map(\.pattern) ?? ["*"]
+                    where warnings.count < Limits.maxPolicyWarnings && asked < Limits.maxPolicyWarningQuestions {
+                        asked += 1
                         let question = PolicyQuestion(
                             tenantSlug: tenantSlug, agentName: agent, target: target, tool: tool,
                             device: .open(labels: (rule.devices?.labels ?? [:]).mapValues(\.pattern)))

@@ -55,7 +55,10 @@ struct PolicyIndex: Sendable {
             if glob.isLiteral {
                 keys.insert(Key(part: part, text: glob.pattern, isPrefix: false))
             } else {
-                let prefix = glob.literalPrefix.prefix(maxPrefixBytes)
+                let literal = glob.literalPrefix
+                // Never half a character: what it would be read as is no prefix of any name.
+                var prefix = literal.prefix(maxPrefixBytes)
+                while prefix.endIndex < literal.endIndex, !prefix.isEmpty, literal[prefix.endIndex] & 0xC0 == 0x80 { prefix.removeLast() }
                 guard !prefix.isEmpty else { return nil }
                 keys.insert(Key(part: part, text: String(decoding: prefix, as: UTF8.self), isPrefix: true))
             }

@@ -80,6 +80,10 @@ public struct RunState: Sendable, Hashable {
     /// Deltas up to `seq` were left out of the fold.
     public mutating func skip(to seq: Int64) { lastSeq = max(lastSeq, seq) }
 
+    /// What stands in the log was let in before: an envelope around arguments or a result that were as deep as may be, or around a value of
+    /// which secrets were cut, is read in any case. A log that cannot be read would hold its run for ever.
+    private static let storedJSON = JSONLimits(maxDepth: 512, rejectsDuplicateKeys: false)
+
     public mutating func apply(_ event: RunEvent) throws(RunLogFault) {
         guard event.seq > lastSeq else { throw RunLogFault(seq: event.seq, message: "seq \(event.seq) follows \(lastSeq)") }
         guard !status.isTerminal else { throw RunLogFault(seq: event.seq, message: "\(event.type.rawValue) follows the terminal event") }
@@ -90,7 +94,7 @@ public struct RunState: Sendable, Hashable {
         guard !event.type.isDelta else { return }
         foldedBytes += event.data.bytes.count
         let data: JSONNode
-        do { data = try event.data.document().root } catch {
+        do { data = try event.data.document(limits: Self.storedJSON).root } catch {
             throw RunLogFault(seq: event.seq, message: "data is no JSON: \(error)")
         }
         try apply(event, data)

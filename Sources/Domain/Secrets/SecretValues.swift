@@ -37,7 +37,35 @@ public struct SecretValues: Sendable {
         return occur(in: bytes) ? String(decoding: cut(from: bytes), as: UTF8.self) : text
     }
 
-    public func cut(from bytes: [UInt8]) -> [UInt8] { needles.reduce(bytes) { Self.replace($1, in: $0) } }
+    /// Every place is found in the bytes as they came, and what is put there is not looked at again: otherwise a secret's name could hold
+    /// another's value, and a short text grow without bound. Places that overlap are one.
+    public func cut(from bytes: [UInt8]) -> [UInt8] {
+        var places: [(range: Range<Int>, needle: Int)] = []
+        for (index, needle) in needles.enumerated() {
+            var start = 0
+            while let hit = Self.find(needle.bytes, in: bytes, from: start) {
+                start = hit + needle.bytes.count
+                places.append((hit..<start, index))
+            }
+        }
+        guard !places.isEmpty else { return bytes }
+        places.sort { ($0.range.lowerBound, $0.needle) < ($1.range.lowerBound, $1.needle) }
+        var result: [UInt8] = []
+        var start = 0
+        var index = 0
+        while index < places.count {
+            let first = places[index]
+            var end = first.range.upperBound
+            while index < places.count, places[index].range.lowerBound < end {
+                end = max(end, places[index].range.upperBound)
+                index += 1
+            }
+            result += bytes[start..<first.range.lowerBound]
+            result += needles[first.needle].replacement
+            start = end
+        }
+        return result + bytes[start...]
+    }
 
     /// The same JSON without them; where one stands as a number or across an escape, too. What does not parse becomes a string.
     public func cut(from json: RawJSON) -> RawJSON {
@@ -122,20 +150,6 @@ public struct SecretValues: Sendable {
             }
             return nil
         }
-    }
-
-    private static func replace(_ needle: Needle, in bytes: [UInt8]) -> [UInt8] {
-        guard var hit = find(needle.bytes, in: bytes, from: 0) else { return bytes }
-        var result: [UInt8] = []
-        var start = 0
-        while true {
-            result += bytes[start..<hit]
-            result += needle.replacement
-            start = hit + needle.bytes.count
-            guard let next = find(needle.bytes, in: bytes, from: start) else { break }
-            hit = next
-        }
-        return result + bytes[start...]
     }
 }
 

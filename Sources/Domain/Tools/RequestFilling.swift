@@ -25,10 +25,21 @@ extension RequestTool {
         }
         let (body, type) = try filledBody(values)
         if let type, !headers.contains(where: { $0.name.lowercased() == "content-type" }) { headers.append(("content-type", type)) }
-        if let body, body.count > Limits.maxToolRequestBytes {
+        if let body { try Self.check(body: body.count) }
+        return FilledRequest(method: method, url: url, headers: headers, body: body)
+    }
+
+    /// At each piece: the template may name one large argument very often.
+    private static func check(url text: String) throws(TemplateError) {
+        guard text.utf8.count <= Limits.maxOutboundURLBytes else {
+            throw TemplateError("The URL is longer than \(Limits.maxOutboundURLBytes) bytes with the arguments put in.")
+        }
+    }
+
+    private static func check(body count: Int) throws(TemplateError) {
+        guard count <= Limits.maxToolRequestBytes else {
             throw TemplateError("The body is larger than \(Limits.maxToolRequestBytes) bytes with the arguments put in.")
         }
-        return FilledRequest(method: method, url: url, headers: headers, body: body)
     }
 
     private static func percent(_ text: String) -> String { PercentEncoding.encode(text) }
@@ -49,12 +60,14 @@ extension RequestTool {
                 }
                 text += Self.percent(value)
             }
+            try Self.check(url: text)
         }
         var separator = isInQuery ? "&" : "?"
         for field in query {
             guard let value = try field.value.filled(values, encode: { text throws(TemplateError) in Self.percent(text) }) else { continue }
             text += separator + Self.percent(field.name) + "=" + Self.literal(field.value, value)
             separator = "&"
+            try Self.check(url: text)
         }
         try checkSegments(text)
         do throws(OutboundURLError) { return try OutboundURL(text) } catch { throw TemplateError("The URL \(error.message).") }
@@ -86,9 +99,13 @@ extension RequestTool {
             return (Array((text ?? "").utf8), "text/plain; charset=utf-8")
         case .form(let fields):
             var pairs: [String] = []
+            var count = 0
             for field in fields {
                 guard let value = try field.value.filled(values, encode: { text throws(TemplateError) in text }) else { continue }
-                pairs.append(Self.percent(field.name) + "=" + Self.percent(value))
+                let pair = Self.percent(field.name) + "=" + Self.percent(value)
+                count += pair.utf8.count + 1
+                try Self.check(body: count)
+                pairs.append(pair)
             }
             return (Array(pairs.joined(separator: "&").utf8), nil)
         case .json(let json):
@@ -107,6 +124,7 @@ extension RequestTool {
             if let path = template.onlyArgument {
                 guard let value = values.node(path) else { return false }
                 writer.raw(bytes: value.raw)
+                try check(body: writer.bytes.count)
                 return true
             }
             guard let text = try template.filled(values, encode: { text throws(TemplateError) in text }) else { return false }
@@ -125,6 +143,7 @@ extension RequestTool {
             writer.endObject()
         default: writer.raw(bytes: node.raw)
         }
+        try check(body: writer.bytes.count)
         return true
     }
 

@@ -144,7 +144,8 @@ final class MCPTools: Sendable {
             "an MCP server failed",
             metadata: [
                 "run": "\(claimed.runID)", "tenant": "\(claimed.scope.tenantID)", "server": "\(server.name)", "at": "\(what)",
-                "code": "\(error.code.rawValue)", "cause": "\(error.message) \(error.detail)",
+                // Not what the server said: it may repeat a credential.
+                "code": "\(error.code.rawValue)",
             ])
     }
 }

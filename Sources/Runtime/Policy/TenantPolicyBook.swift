@@ -71,6 +71,7 @@ final class TenantPolicyBook: Sendable {
         guard !records.isEmpty else { return nil }
         var rules: [PolicyRule] = []
         var egress: [EgressRules] = []
+        var isReadable = true
         for record in records {
             do {
                 let document = try PolicyDocument(reading: record.document.document().root, prefix: prefix(record.name))
@@ -78,13 +79,16 @@ final class TenantPolicyBook: Sendable {
                 if let own = document.egress { egress.append(own) }
             } catch {
                 rules.append(PolicyRule(id: prefix(record.name) + "unreadable", effect: .deny))
+                isReadable = false
             }
         }
         let merged =
-            egress.isEmpty
-            ? nil
-            : EgressRules(
-                byDefault: egress.contains { $0.byDefault == .deny } ? .deny : .public, allowances: egress.flatMap(\.allowances))
+            !isReadable
+            ? .nothing
+            : egress.isEmpty
+                ? nil
+                : EgressRules(
+                    byDefault: egress.contains { $0.byDefault == .deny } ? .deny : .public, allowances: egress.flatMap(\.allowances))
         let hash = SHA256.hash(Array(records.map { "\($0.name) \($0.hash)" }.joined(separator: "\n").utf8))
         return PolicySet(rules: rules, egress: merged, hash: "sha256:" + Hex.encode(hash))
     }

@@ -158,7 +158,7 @@ struct RunPerformer: Sendable {
             outcome = try await tools.perform(tool, call, pass)
         } else {
             let error = inventory.absence(of: name) ?? ToolError(code: "unknown_tool", message: "The agent has no tool of this name.")
-            outcome = .failed(error, source: .gateway)
+            outcome = tools.values.cut(from: .failed(error, source: .gateway))
         }
         do { try await writer.transition { RunMachine.record(outcome, of: call.call.callID, in: $0) } } catch is CallPastDeadline {
             try await writer.transition { RunMachine.record(.expired, of: call.call.callID, in: $0) }
@@ -175,7 +175,7 @@ struct RunPerformer: Sendable {
             var inventory = MCPInventory()
             if !published.mcpServers.isEmpty { inventory = try await interruptible(writer) { await mcp.inventory(published, connections) } }
             let config = published.adding(inventory.definitions)
-            let missing = inventory.unavailable.map { RunMachine.UnavailableServer(name: $0.server.name, error: ToolError($0.error)) }
+            let missing = try await unavailable(inventory, published, writer)
             if let discard {
                 try await writer.emit(
                     RunMachine.stepRestarted(step, discardAfterSeq: discard, reason: reason, without: missing))
@@ -201,6 +201,19 @@ struct RunPerformer: Sendable {
             }
         }
         return false
+    }
+
+    /// What a server says of itself is seen like a result: without secrets.
+    private func unavailable(
+        _ inventory: MCPInventory, _ config: AgentConfig, _ writer: RunWriter
+    ) async throws -> [RunMachine.UnavailableServer] {
+        guard !inventory.unavailable.isEmpty else { return [] }
+        let values = SecretValues(try await secrets.open(config.secretNames, writer.claimed.scope))
+        return inventory.unavailable.map { server, error in
+            let told = ToolError(error)
+            return RunMachine.UnavailableServer(
+                name: server.name, error: ToolError(code: told.code, message: values.cut(from: told.message)))
+        }
     }
 
     private func request(_ step: Int, attempt: Int, _ writer: RunWriter, _ config: AgentConfig) async throws -> ModelRequest {

@@ -33,7 +33,7 @@ public struct SecretService: Sendable {
         let tenant = database.tenant(scope)
         let seal = SecretSeal(tenant: scope.tenantID, name: name, hosts: hosts)
         if let record = try await tenant.secrets(named: [name]).first, record.hosts == hosts, record.sealed.keyID == keys.current.id,
-            (try? seal.open(record.sealed, keys)) == value
+            (try? seal.open(record.sealed, keys))?.utf8.elementsEqual(value.utf8) == true
         {
             return (record.listing, false)
         }
@@ -100,6 +100,12 @@ public struct SecretService: Sendable {
         let uses = SecretUse.all(in: config, at: pointer)
         guard !uses.isEmpty else { return [] }
         let names = Set(uses.map(\.name))
+        guard names.count <= Limits.maxSecretsPerConfig else {
+            return [
+                JSONViolation(
+                    pointer: pointer, message: "names \(names.count) secrets, and a config can name \(Limits.maxSecretsPerConfig) at most")
+            ]
+        }
         let records = try await tenant.secrets(named: names.sorted())
         let hosts = Dictionary(records.map { ($0.name, $0.hosts.compactMap { try? HostPattern($0) }) }) { first, _ in first }
         return uses.compactMap { use in

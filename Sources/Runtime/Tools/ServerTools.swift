@@ -34,18 +34,20 @@ struct ServerTools: Sendable {
 
     private func outcome(of tool: ToolDefinition, _ call: CallState) async throws -> ToolOutcome {
         let arguments = call.arguments ?? .emptyObject
+        // Policy may have given the call less time than the tool asks for.
+        let seconds = min(tool.timeoutSeconds, call.timeoutSeconds ?? .max)
         switch tool.serverKind {
         case .static(let output): return .result(output, source: .server)
         case .passThrough: return .result(arguments, source: .server)
         case .compute(let expression): return Self.compute(expression, arguments)
         case .request(let request):
             return try await RequestCall(
-                tool: request, callID: call.call.callID, timeoutSeconds: tool.timeoutSeconds, egress: egress, tenant: tenant,
+                tool: request, callID: call.call.callID, timeoutSeconds: seconds, egress: egress, tenant: tenant,
                 secrets: secrets, values: values
             ).outcome(arguments)
         case .mcp(let server, let name):
             guard let place = servers.first(where: { $0.name == server }) else { break }
-            return try await mcp.perform(name, of: place, arguments: arguments, timeoutSeconds: tool.timeoutSeconds, connections)
+            return try await mcp.perform(name, of: place, arguments: arguments, timeoutSeconds: seconds, connections)
         case .waiting, nil: break
         }
         return .failed(ToolError(code: "not_a_server_tool", message: "\(tool.name) does not run on the server."), source: .gateway)
