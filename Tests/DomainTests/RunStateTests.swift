@@ -37,6 +37,13 @@ struct RunStateTests {
         RunEvent(seq: seq, type: type, time: LogBuilder.time, claimNumber: 1, data: RawJSON(trusted: Array(data.utf8)))
     }
 
+    @Test func `what was let in at the greatest depth is read back in its envelope, also with a name that stands twice`() throws {
+        let deep = String(repeating: "[", count: 64) + String(repeating: "]", count: 64)
+        var log = LogBuilder.created()
+        log.add(.runStatus, #"{"status":"running","deep":\#(deep),"a":1,"a":2}"#)
+        #expect(try log.fold().lastSeq == 2)
+    }
+
     @Test func `a log that does not begin with its creation is a fault`() {
         for type in RunEventType.allCases where type != .runCreated {
             var state = RunState()

@@ -49,6 +49,11 @@ extension PostgresTests {
                 try await withClient { killer async throws in
                     let result = try await underLoad(client) {
                         for _ in 0..<5 {
+                            // One that is still being opened would not be ended, and nobody would come back for it.
+                            try await eventually("all are connected") {
+                                let sessions: SQL = "SELECT count(*) FROM pg_stat_activity WHERE application_name = \(name)"
+                                return try await killer.value(sessions, as: Int.self) >= 4
+                            }
                             let before = client.statistics().reconnects
                             _ = try await killer.query(
                                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = \(name)")

@@ -27,6 +27,15 @@ func question(_ arguments: String?) throws -> PolicyQuestion {
 struct PolicySetTests {
     private func decide(_ set: PolicySet, _ question: PolicyQuestion) -> PolicyDecision { EffectivePolicies(folder: set).decide(question) }
 
+    @Test func `a pattern whose beginning ends within a character is found by the index`() throws {
+        for pattern in ["srv.abcé*", "srv.日本*", "srv.ab日*x"] {
+            let set = try rules(
+                #"{"id":"all","effect":"allow","tools":["srv.*"]}"#, #"{"id":"no","effect":"deny","tools":["\#(pattern)"]}"#)
+            let name = pattern.replacing("*", with: "nuke")
+            #expect(decide(set, try question(.server, name)).rules == ["no"], "\(pattern)")
+        }
+    }
+
     @Test func `where nothing matches the answer is deny`() throws {
         let decision = decide(.denyAll, try question())
         #expect(decision.effect == .deny)

@@ -31,6 +31,22 @@ struct SecretValuesTests {
         #expect(!cut.contains("ord/+"))
     }
 
+    @Test func `what stands in a secret's place is not looked at again`() {
+        // Each name holds eight times the next one's value: looked at again, ten of them would fill a machine's memory.
+        let letters = Array("ABCDEFGHIJK")
+        let chain = SecretValues(
+            (0..<10).map {
+                Secret(name: String(repeating: letters[$0 + 1], count: 64), value: String(repeating: letters[$0], count: 8), hosts: [])
+            })
+        #expect(chain.cut(from: "x AAAAAAAA y") == "x [secret \(String(repeating: "B", count: 64))] y")
+        #expect(chain.cut(from: String(repeating: "A", count: 800)).utf8.count <= 100 * 74)
+    }
+
+    @Test func `values that overlap are cut as one`() {
+        let values = SecretValues([Secret(name: "L", value: "abcdefghij", hosts: []), Secret(name: "S", value: "12abcdefgh", hosts: [])])
+        #expect(values.cut(from: "<12abcdefghij>") == "<[secret S]>")
+    }
+
     @Test func `JSON stays JSON, whatever a value holds and however it is escaped`() throws {
         let escaped = #"{"a":"Pa\u0024$w\"ord\/+\u00e9 42","b":[1,"x\#(Self.base64(Self.value))"],"Pa$$w\"ord/+é 42":null,"plain":"é\n"}"#
         let json = try RawJSON(validating: Array(escaped.utf8))

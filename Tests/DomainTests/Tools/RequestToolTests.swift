@@ -27,6 +27,20 @@ struct RequestToolTests {
         #expect(filled.url.description == url ?? "https://api.test/users/%7B%7Bid%7D%7D%24%7Bsecret.KEY%7D?v=1")
     }
 
+    @Test(arguments: [
+        #"{"url":"https://api.test/","method":"POST","body":[PLACES]}"#,
+        #"{"url":"https://api.test/","method":"POST","body":{"form":"x PLACES"}}"#,
+        #"{"url":"https://api.test/?q=PLACES"}"#,
+    ])
+    func `a large argument in many places is refused at its bound, before all of them are filled`(_ execution: String) throws {
+        let isArray = execution.contains("[PLACES]")
+        let places = Array(repeating: isArray ? #""{{a}}""# : "{{a}}", count: 500).joined(separator: isArray ? "," : "")
+        let large = String(repeating: "x", count: 200_000)
+        #expect(throws: TemplateError.self) {
+            try Self.fill(execution.replacing("PLACES", with: places), #"{"a":"\#(large)"}"#)
+        }
+    }
+
     @Test(arguments: ["..", ".", "", "%2e%2e"])
     func `an argument cannot climb out of its path`(_ argument: String) throws {
         if argument == "%2e%2e" {
