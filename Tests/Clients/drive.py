@@ -15,7 +15,7 @@ from hsafa_client.models import (
     CreatedAgent,
     CreatedRun,
     InitialMessage,
-    InitialMessageRole,
+    MessageRole,
     ModelSettings,
     ModelSettingsProvider,
     NewAgent,
@@ -53,7 +53,7 @@ def start(name: str, script: dict, tools: list[ToolDefinition]) -> CreatedRun:
     )
     made = the(CreatedAgent, create_agent.sync(client=client, body=NewAgent(name=name, config=config), idempotency_key=str(uuid.uuid4())))
     assert made.current_version.agent_id == made.agent_id
-    hello = InitialMessage(role=InitialMessageRole.USER, content="Hello.")
+    hello = InitialMessage(role=MessageRole.USER, content="Hello.")
     run = the(CreatedRun, create_run.sync(client=client, body=NewRun(agent_id=made.agent_id, initial_messages=[hello])))
     assert run.agent_id == made.agent_id
     return run
