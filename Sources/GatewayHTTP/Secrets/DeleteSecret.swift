@@ -2,7 +2,7 @@ import Domain
 import Hummingbird
 import Runtime
 
-/// `DELETE /api/secrets/{name}`: gone at once; a config that names it fails at its next use.
+/// `DELETE /api/secrets/{name}`: gone at once; a config that names it fails at its next use, an MCP session that has it ends with its claim.
 struct DeleteSecret: Operation {
     static let audit = AuditRule.logs([.secretDelete])
     let gateway: Gateway
