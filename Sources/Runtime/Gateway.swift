@@ -151,7 +151,9 @@ public final class Gateway: Sendable {
         keys = KeyService(database: database, hasher: hasher, watch: accessWatch)
         tenants = TenantService(database: database, watch: accessWatch, notices: TenantNotices(redis))
         audit = AuditService(database: database)
-        sweepers = Sweepers(database: database, runs: runs, policies: policies, logger: logger)
+        sweepers = Sweepers(
+            database: database, runs: runs, policies: policies, interval: configuration.intervals.deadlineSweep,
+            logger: logger)
     }
 
     private enum Living { case essential, helper }
