@@ -113,8 +113,8 @@ public final class Gateway: Sendable {
         // Runs tell devices and devices tell runs: the hub is known a moment after the service, before anything lives.
         let link = DeviceLink()
         runs = RunService(
-            database: database, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID, metrics: metrics,
-            logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
+            database: database, gate: gate, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID,
+            metrics: metrics, logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
         deviceHub = DeviceHub(
             configuration: configuration, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, runs: runs,
             gate: gate, limiter: limiter, metrics: metrics, logger: logger)

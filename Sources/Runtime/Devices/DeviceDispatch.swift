@@ -133,14 +133,12 @@ extension DeviceHub {
 
     /// After the commit. A frame that does not arrive is found missing by the process that holds the socket.
     private func send(_ state: CallState, _ assignment: Assignment) {
-        let call = DeviceCall(
-            runID: assignment.runID, callID: assignment.callID, tool: state.call.name, arguments: state.arguments ?? .emptyObject,
-            deadlineAt: assignment.deadlineAt, attempt: state.dispatches)
-        let frame = DeviceFrame.call(call)
+        let frame = DeviceFrame.call(
+            assignment.pass, of: assignment.runID, deadlineAt: assignment.deadlineAt, attempt: state.dispatches)
         if let session = registry.session(of: assignment.deviceID) {
-            _ = session.deliver(call.callID, of: call.runID, frame: frame)
+            _ = session.deliver(assignment.callID, of: assignment.runID, frame: frame)
         } else {
-            DeviceNotice.call(call.runID, call.callID, frame: frame).publish(to: assignment.deviceID, over: redis)
+            DeviceNotice.call(assignment.runID, assignment.callID, frame: frame).publish(to: assignment.deviceID, over: redis)
         }
     }
 
@@ -161,33 +159,4 @@ extension DeviceHub {
         }
     }
 
-    /// Sends the open calls that this socket was not sent, a few at a time, as long as it takes them.
-    func repeatCalls(of session: DeviceSession, _ identity: DeviceIdentity) async {
-        guard session.beginRepeating() else { return }
-        defer { session.endRepeating() }
-        do {
-            while session.outbox.hasRoomForCalls {
-                let calls = try await database.tenant(identity.scope).callsToRepeat(
-                    for: identity.deviceID, except: session.sentCalls, limit: Self.repeatBatch)
-                for call in calls {
-                    guard session.deliver(call.callID, of: call.runID, frame: DeviceFrame.call(call)) else { return }
-                    callsRepeated.add()
-                }
-                if calls.count < Self.repeatBatch { return }
-            }
-        } catch {
-            logger.warning("open calls not sent again; the sweep tries again", metadata: ["cause": "\(error)"])
-        }
-    }
-
-    /// With arguments of their largest size these fill a socket's queue.
-    private static let repeatBatch = 8
-}
-
-extension DeviceSession {
-    /// The device may stop working on it.
-    func cancel(_ call: CallID, reason: CallCancelReason) {
-        settled(call)
-        outbox.offer(DeviceFrame.cancel(call, reason: reason))
-    }
 }

@@ -5,10 +5,15 @@ import JSON
 /// anything else.
 public struct ToolPass: Sendable {
     let callID: CallID
+    let tool: String
+    /// What was judged, and so what goes out.
+    let arguments: RawJSON
     let policyHash: String
 
-    fileprivate init(_ call: CallState, _ decision: PolicyDecision) {
+    fileprivate init(_ call: CallState, _ arguments: RawJSON, _ decision: PolicyDecision) {
         callID = call.call.callID
+        tool = call.call.name
+        self.arguments = arguments
         policyHash = decision.policyHash
     }
 }
@@ -59,7 +64,17 @@ extension ToolRules {
                 return .ask(request, record(.requireApproval, decision.reason.rawValue))
             }
         }
-        return .pass(ToolPass(call, decision))
+        return .pass(ToolPass(call, arguments, decision))
+    }
+
+    /// A call that its device was asked already, about to be sent again. It cannot be held any more: where policy wants a person by now, it
+    /// ends, and the model may ask for it anew.
+    func again(agent: String, _ call: CallState, device labels: [String: String]) -> DispatchVerdict {
+        let verdict = atDispatch(agent: agent, call, device: .chosen(labels: labels))
+        guard case .ask(_, let record) = verdict else { return verdict }
+        let message = "Policy wants a person to approve \(call.call.name) by now, and it had gone out without one; ask for it again."
+        return .refused(
+            .denied(reason: "denied_by_policy", message: message), record.denied("denied_by_policy", by: record.rules))
     }
 }
 

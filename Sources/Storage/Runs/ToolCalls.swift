@@ -23,13 +23,14 @@ public struct ToolCallRecord: Sendable {
 }
 
 extension TenantDatabase {
-    public func toolCalls(of run: RunID, openOnly: Bool = false) async throws(PostgresError) -> [ToolCallRecord] {
+    /// - Parameter pendingOnly: without those that have their outcome or wait for a person.
+    public func toolCalls(of run: RunID, pendingOnly: Bool = false) async throws(PostgresError) -> [ToolCallRecord] {
         try await query(
             """
             SELECT \(unsafeSQL: Self.callColumns)
             FROM hsafa.tool_calls c LEFT JOIN hsafa.tool_results o
                 ON o.tenant_id = c.tenant_id AND o.run_id = c.run_id AND o.call_id = c.call_id
-            WHERE c.tenant_id = \(tenantID) AND c.run_id = \(run) AND (NOT \(openOnly) OR c.finished_at IS NULL)
+            WHERE c.tenant_id = \(tenantID) AND c.run_id = \(run) AND (NOT \(pendingOnly) OR c.finished_at IS NULL AND c.status <> 'awaiting_approval')
             ORDER BY c.created_at, c.call_id LIMIT 1000
             """
         ).mapRows(Self.call)
