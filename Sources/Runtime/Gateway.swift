@@ -76,7 +76,7 @@ public final class Gateway: Sendable {
         database = Database(client: postgres)
         redis = RedisClient(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
         subscriber = RedisSubscriber(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
-        tenantPolicyBook = TenantPolicyBook(database: database, subscriber: subscriber, logger: logger)
+        tenantPolicyBook = TenantPolicyBook(database: database, subscriber: subscriber, metrics: metrics, logger: logger)
         gate = ToolGate(
             folder: policies, tenants: tenantPolicyBook, rates: CallRates(redis: redis, metrics: metrics, logger: logger), metrics: metrics)
         tenantPolicies = PolicyService(

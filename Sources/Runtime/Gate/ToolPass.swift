@@ -30,6 +30,14 @@ extension ToolRules {
     /// Asked again at the last moment, with the arguments that stand in the log: what policy admitted when the call was requested, or a
     /// person approved, may be denied by now.
     func atDispatch(agent: String, _ call: CallState, device: PolicyQuestion.Device = .open(labels: [:])) -> DispatchVerdict {
+        var inquiry = PolicyInquiry()
+        return atDispatch(agent: agent, call, device: device, &inquiry)
+    }
+
+    /// The same for one of several devices that the call might go to.
+    func atDispatch(
+        agent: String, _ call: CallState, device: PolicyQuestion.Device, _ inquiry: inout PolicyInquiry
+    ) -> DispatchVerdict {
         guard let target = call.target, let arguments = call.arguments, let document = try? arguments.document() else {
             let decision = GateDecision(
                 callID: call.call.callID, tool: call.call.name, target: call.target ?? .server, effect: .deny, reason: "not_requested",
@@ -38,7 +46,8 @@ extension ToolRules {
         }
         let decision = policies.decide(
             PolicyQuestion(
-                tenantSlug: scope.slug, agentName: agent, target: target, tool: call.call.name, arguments: document.root, device: device))
+                tenantSlug: scope.slug, agentName: agent, target: target, tool: call.call.name, arguments: document.root, device: device),
+            &inquiry)
         func record(_ effect: PolicyEffect, _ reason: String) -> GateDecision {
             GateDecision(
                 callID: call.call.callID, tool: call.call.name, target: target, effect: effect, reason: reason, rules: decision.rules,
