@@ -231,6 +231,18 @@ public enum Limits {
     public static let maxTenantPolicyBytes = 64 * 1024
     /// Of one tenant, over all its policies.
     public static let maxTenantPolicyRules = 1000
+    /// What conditions on one call's arguments may spend together, over all rules of both layers and all devices that are looked at: steps
+    /// of some 100 ns, and steps of patterns of some 20 ns. Over it the call is denied.
+    public static let maxDecisionSteps = 500_000
+    public static let maxDecisionPatternSteps = 1_000_000
+    /// Conditions of one tenant, compiled, over all its policies.
+    public static let maxTenantConditionBytes = 4 << 20
+    /// The same of what is stored already: patterns may take more in another version of PCRE2.
+    public static let maxStoredConditionBytes = 8 << 20
+    /// Policies of tenants, compiled, that one process keeps.
+    public static let maxCachedPolicyBytes = 256 << 20
+    /// Argument schemas of one agent version, compiled.
+    public static let maxConfigSchemaBytes = 16 << 20
     /// A tenant's policies are looked at again when they are older than this.
     public static let tenantPoliciesSeconds = 5
     /// Rules of tenants whose calls one process counts by the minute while Redis is away.

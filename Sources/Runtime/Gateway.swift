@@ -76,7 +76,7 @@ public final class Gateway: Sendable {
         database = Database(client: postgres)
         redis = RedisClient(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
         subscriber = RedisSubscriber(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
-        tenantPolicyBook = TenantPolicyBook(database: database, subscriber: subscriber, logger: logger)
+        tenantPolicyBook = TenantPolicyBook(database: database, subscriber: subscriber, metrics: metrics, logger: logger)
         gate = ToolGate(
             folder: policies, tenants: tenantPolicyBook, rates: CallRates(redis: redis, metrics: metrics, logger: logger), metrics: metrics)
         tenantPolicies = PolicyService(
@@ -113,8 +113,8 @@ public final class Gateway: Sendable {
         // Runs tell devices and devices tell runs: the hub is known a moment after the service, before anything lives.
         let link = DeviceLink()
         runs = RunService(
-            database: database, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID, metrics: metrics,
-            logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
+            database: database, gate: gate, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID,
+            metrics: metrics, logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
         deviceHub = DeviceHub(
             configuration: configuration, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, runs: runs,
             gate: gate, limiter: limiter, metrics: metrics, logger: logger)
@@ -149,7 +149,9 @@ public final class Gateway: Sendable {
         keys = KeyService(database: database, hasher: hasher, watch: accessWatch)
         tenants = TenantService(database: database, watch: accessWatch, notices: TenantNotices(redis))
         audit = AuditService(database: database)
-        sweepers = Sweepers(database: database, runs: runs, policies: policies, logger: logger)
+        sweepers = Sweepers(
+            database: database, runs: runs, policies: policies, interval: configuration.intervals.deadlineSweep,
+            logger: logger)
     }
 
     private enum Living { case essential, helper }

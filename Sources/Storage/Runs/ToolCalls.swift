@@ -23,14 +23,15 @@ public struct ToolCallRecord: Sendable {
 }
 
 extension TenantDatabase {
-    /// Calls that have no outcome yet: at most those of one step.
-    public func openToolCalls(of run: RunID) async throws(PostgresError) -> [ToolCallRecord] {
+    /// Calls that wait for their outcome, and not for a person: at most those of one step.
+    public func pendingToolCalls(of run: RunID) async throws(PostgresError) -> [ToolCallRecord] {
         try await query(
             """
             SELECT \(unsafeSQL: Self.callColumns)
             FROM hsafa.tool_calls c LEFT JOIN hsafa.tool_results o
                 ON o.tenant_id = c.tenant_id AND o.run_id = c.run_id AND o.call_id = c.call_id
             WHERE c.tenant_id = \(tenantID) AND c.run_id = \(run) AND c.finished_at IS NULL
+                AND c.status <> 'awaiting_approval'
             ORDER BY c.created_at, c.call_id LIMIT \(Limits.maxToolCallsPerStep)
             """
         ).mapRows(Self.call)
