@@ -165,12 +165,16 @@ public final class RunService: Sendable {
     }
 
     /// The answer of a browser or an external system to its call. False: the call already had its outcome.
-    public func submitResult(_ scope: TenantScope, _ id: RunID, callID: CallID, outcome: ToolOutcome) async throws -> Bool {
+    ///
+    /// - Parameter targets: whose calls the caller may answer; 409 `wrong_target` for those of others.
+    public func submitResult(
+        _ scope: TenantScope, _ id: RunID, callID: CallID, outcome: ToolOutcome, targets: Set<ToolTarget> = [.browser, .external]
+    ) async throws -> Bool {
         _ = try await get(scope, id)
         guard let call = try await database.tenant(scope).toolCall(callID), call.runID == id else {
             throw GatewayError.notFound("tool_call")
         }
-        guard call.target == .browser || call.target == .external else {
+        guard targets.contains(call.target), call.target == .browser || call.target == .external else {
             throw GatewayError.conflict(
                 "wrong_target", "A call of target \(call.target.rawValue) is answered by its \(call.target.rawValue), not over this route.")
         }
