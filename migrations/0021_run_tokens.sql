@@ -30,7 +30,11 @@ CREATE FUNCTION hsafa.note_run_token_revocation() RETURNS trigger
     LANGUAGE plpgsql SET search_path = hsafa, pg_temp
     AS $$
 BEGIN
-    NEW.revoked_at := coalesce(OLD.revoked_at, clock_timestamp());
+    IF OLD.revoked_at IS NOT NULL THEN
+        NEW.revoked_at := OLD.revoked_at;
+    ELSIF NEW.revoked_at IS NOT NULL THEN
+        NEW.revoked_at := clock_timestamp();
+    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER note_revocation BEFORE UPDATE OF revoked_at ON hsafa.run_tokens FOR EACH ROW

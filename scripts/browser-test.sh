@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make browser-test`: the page of examples/browser in headless Chromium, against a live gateway.
 #
-#   GATEWAY_BIN   a built gateway in place of building one
+#   GATEWAY_BIN   a built gateway in place of building one, with hsafa beside it
 #   PICTURES      a folder for pictures of the page, light and dark, on a desk and on a phone
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/throwaway-gateway.sh"
@@ -14,6 +14,12 @@ trap_exit
 install_missing python postgres redis curl chromium
 python_environment browser Tests/Browser/requirements.txt
 find_gateway
+HSAFA_BIN=$(dirname "$GATEWAY_BIN")/hsafa
+if [[ ! -x $HSAFA_BIN ]]; then
+    say "Building hsafa (debug)"
+    swift_build --product hsafa
+fi
+export HSAFA_BIN
 say "Starting a gateway on throwaway servers"
 start_throwaway_gateway hsafa_browser
 say "The page of examples/browser, in Chromium"

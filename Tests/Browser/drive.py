@@ -1,6 +1,6 @@
 """The page of examples/browser in headless Chromium, against a live gateway: drive.py [FOLDER for pictures]
 
-HSAFA_URL and HSAFA_API_KEY name the gateway. The page comes from another origin than the gateway, as pages do.
+HSAFA_URL and HSAFA_API_KEY name the gateway, HSAFA_BIN the command that makes a token as the example's README does. The page comes from another origin than the gateway, as pages do.
 """
 
 import functools
@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import urllib.error
@@ -56,6 +57,11 @@ def agent(name, steps, tools):
 def start(name, message="Go.", grants=("tools", "approvals")):
     run = api("POST", "/api/runs", {"agentName": name, "initialMessages": [{"role": "user", "content": message}]})["runId"]
     return run, api("POST", f"/api/runs/{run}/tokens", {"grants": list(grants)})
+
+
+def tokens(*arguments):
+    command = [os.environ["HSAFA_BIN"], "tokens", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout.strip()
 
 
 def events(run):
@@ -145,7 +151,13 @@ def the_example(page, origin):
     """A run from the first word to the end: text that grows, a tool of the page, a question, an approval."""
     publish(json.loads((EXAMPLE / "agent.json").read_text()))
     api("PUT", "/api/policies/browser-demo", json.loads((EXAMPLE / "policy.json").read_text()))
-    run, token = start("browser-demo", "Please book me a flight to Oslo.")
+    run, other = start("browser-demo", "Please book me a flight to Oslo.")
+    text = tokens("create", run, "--grant", "tools", "--grant", "approvals", "--expires-seconds", "3600")
+    made = [json.loads(line) for line in tokens("list", run, "--json").splitlines()]
+    assert len(made) == 2 and made[1]["tokenId"] == other["tokenId"], made
+    token = {"token": text, "tokenId": made[0]["tokenId"]}
+    tokens("revoke", run, other["tokenId"])
+    assert tokens("list", run).count(token["tokenId"]) == 1 and other["tokenId"] not in tokens("list", run)
     show(page, origin, run, token)
     page.wait("document.body.innerText.includes('The agent asks for your note')", "the page's own question")
     assert page.evaluate("location.hash") == "", "the token stays in the address"

@@ -80,13 +80,17 @@ extension Credentials {
 }
 
 extension TenantDatabase {
-    /// Those of the run that are neither revoked nor over, newest first; their number is bounded.
+    /// Those of the run that are good, newest first; their number is bounded.
     public func runTokens(of run: RunID) async throws(PostgresError) -> [RunTokenListing] {
         try await query(
             """
-            SELECT token_id, grants, key_id, created_at, expires_at FROM hsafa.run_tokens
-            WHERE tenant_id = \(tenantID) AND run_id = \(run) AND revoked_at IS NULL AND expires_at > now()
-            ORDER BY token_id DESC LIMIT \(Limits.maxRunTokensPerRun)
+            SELECT t.token_id, t.grants, t.key_id, t.created_at, least(t.expires_at, k.expires_at) FROM hsafa.run_tokens t
+            JOIN hsafa.api_keys k ON k.tenant_id = t.tenant_id AND k.key_id = t.key_id
+            JOIN hsafa.runs r ON r.tenant_id = t.tenant_id AND r.run_id = t.run_id
+            WHERE t.tenant_id = \(tenantID) AND t.run_id = \(run) AND t.revoked_at IS NULL AND k.revoked_at IS NULL
+              AND least(t.expires_at, k.expires_at) > now()
+              AND (r.finished_at IS NULL OR r.finished_at + make_interval(secs => \(Double(Limits.runTokenGraceSeconds))) > now())
+            ORDER BY t.token_id DESC LIMIT \(Limits.maxRunTokensPerRun)
             """
         ).mapRows { row throws(PostgresError) in
             RunTokenListing(

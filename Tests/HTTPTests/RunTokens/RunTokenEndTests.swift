@@ -62,6 +62,7 @@ struct RunTokenEndTests {
         }
         try await back.client(key: token.text).send("POST", "/api/runs/\(run)/tool-results", #"{"callId":"\#(call)","result":1}"#)
             .expectProblem(401, "unauthorized")
+        #expect(try await tenant.send("GET", "/api/runs/\(run)/tokens").data().isEmpty)
     }
 
     @Test func `a key that is rotated has not been taken away, and its tokens stay`() async throws {
