@@ -36,7 +36,8 @@ extension TestTenant {
         let policy = #"{"version":1,"rules":[{"id":"ask","effect":"require_approval","tools":["ask"],"targets":["browser"]}]}"#
         let written = try await send("PUT", "/api/policies/asks-first", policy)
         try #require([200, 201].contains(written.status), "\(written.text)")
-        return try await askingRun("held")
+        let run = try await run("held", steps: [Config.calls("ask"), Config.tellsResult], tools: [Config.browser("ask")])
+        return (run, try await approval(of: run).call)
     }
 
     /// Whoever shows `token` in a header.
