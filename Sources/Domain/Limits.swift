@@ -87,6 +87,19 @@ public enum Limits {
     public static let maxKeyOverlapSeconds = 30 * 86_400
     public static let maxForwardedForBytes = 2048
 
+    // MARK: Run tokens
+    public static let defaultRunTokenSeconds = 3600
+    public static let maxRunTokenSeconds = 86_400
+    /// After the end of its run a token still opens the run's stream, so that a watcher who was just reconnecting gets the rest and is told
+    /// that this is all.
+    public static let runTokenGraceSeconds = 60
+    /// Of one run, those of the last minute included.
+    public static let maxRunTokensPerRun = 100
+    /// Tokens that this process has seen to be right: they are looked at also when their address has shown too many wrong ones.
+    public static let maxKnownRunTokens = 10_000
+    /// Tokens dropped by one statement of a sweep.
+    public static let runTokenSweepBatch = 1000
+
     // MARK: Agents
     public static let maxNameBytes = 64
     public static let maxDescriptionBytes = 2048

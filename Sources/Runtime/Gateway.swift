@@ -18,6 +18,7 @@ public final class Gateway: Sendable {
     public let authenticator: Authenticator
     public let keyHolds: KeyHolds
     public let keys: KeyService
+    public let runTokens: RunTokenService
     public let secrets: SecretService
     public let tenants: TenantService
     public let audit: AuditService
@@ -147,6 +148,7 @@ public final class Gateway: Sendable {
             keyHolds.endExpired()
         }
         keys = KeyService(database: database, hasher: hasher, watch: accessWatch)
+        runTokens = RunTokenService(database: database, watch: accessWatch, configuration: configuration, metrics: metrics)
         tenants = TenantService(database: database, watch: accessWatch, notices: TenantNotices(redis))
         audit = AuditService(database: database)
         sweepers = Sweepers(
@@ -275,24 +277,5 @@ public final class Gateway: Sendable {
         let isRedisUp = redis.isConnected
         report.add("redis", isUp: isRedisUp, detail: isRedisUp ? "ok" : "not reachable; live updates are slower", isRequired: false)
         return report
-    }
-}
-
-/// What `GET /health/ready` tells.
-public struct HealthReport: Sendable {
-    public struct Check: Sendable {
-        public let name: String
-        public let isUp: Bool
-        public let detail: String
-        public let isRequired: Bool
-    }
-
-    public private(set) var checks: [Check] = []
-
-    public var isReady: Bool { checks.allSatisfy { $0.isUp || !$0.isRequired } }
-    public var isDegraded: Bool { checks.contains { !$0.isUp } }
-
-    mutating func add(_ name: String, isUp: Bool, detail: String, isRequired: Bool) {
-        checks.append(Check(name: name, isUp: isUp, detail: detail, isRequired: isRequired))
     }
 }

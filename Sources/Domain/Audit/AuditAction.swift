@@ -10,6 +10,8 @@ public enum AuditAction: String, Sendable, CaseIterable, Hashable {
     /// Its config was refused by policy; nothing was published.
     case agentVersionRefuse = "agent_version.refuse"
     case runCancel = "run.cancel"
+    case runTokenCreate = "run_token.create"
+    case runTokenRevoke = "run_token.revoke"
     /// The gate's word on one call, written with the event that the call's request is.
     case toolCallDecide = "tool_call.decide"
     case toolCallApprove = "tool_call.approve"

@@ -18,7 +18,9 @@ struct SubmitToolResult: Operation {
         } _: {
             try Self.read(try await JSONBody.read(request))
         }
-        let applied = try await gateway.runs.submitResult(context.scope, id, callID: callID, outcome: outcome)
+        // A page has its own calls to answer, and no others.
+        let targets: Set<ToolTarget> = context.principal.runToken == nil ? [.browser, .external] : [.browser]
+        let applied = try await gateway.runs.submitResult(context.scope, id, callID: callID, outcome: outcome, targets: targets)
         return Answer.object(capacity: 96) { writer in
             writer.field("callId", string: callID.description)
             writer.field("applied", bool: applied)

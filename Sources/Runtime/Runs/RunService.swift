@@ -132,12 +132,12 @@ public final class RunService: Sendable {
 
     /// Those that may be answered: not what waits for a person.
     public func pendingCalls(_ scope: TenantScope, _ id: RunID) async throws -> [ToolCallRecord] {
-        try await database.tenant(scope).toolCalls(of: id, pendingOnly: true)
+        try await database.tenant(scope).pendingToolCalls(of: id)
     }
 
-    public func toolCalls(_ scope: TenantScope, _ id: RunID) async throws -> [ToolCallRecord] {
+    public func toolCalls(_ scope: TenantScope, _ id: RunID, _ page: PageRequest) async throws -> Page<ToolCallRecord> {
         _ = try await get(scope, id)
-        return try await database.tenant(scope).toolCalls(of: id)
+        return try await database.tenant(scope).toolCallPage(of: id, limit: page.limit, after: try page.after(CallID.self))
     }
 
     public func messages(_ scope: TenantScope, _ id: RunID) async throws -> [ConversationTurn] {
