@@ -130,7 +130,7 @@ public final class Gateway: Sendable {
             database: database, publisher: publisher, versions: VersionBook(database: database),
             models: ModelDirectory(clients: [
                 "simulated": { _ in SimulatedModel() }, "openai-compatible": { OpenAIChatClient(exchange: $0) },
-            ]), egress: egress, secrets: secrets, gate: gate, mcp: mcp, tokens: limiter.tokens, active: active, folds: runs.folds,
+            ]), egress: egress, secrets: secrets, gate: gate, mcp: mcp, limiter: limiter, active: active, runs: runs,
             callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)
@@ -151,7 +151,8 @@ public final class Gateway: Sendable {
         keys = KeyService(database: database, hasher: hasher, watch: accessWatch)
         tenants = TenantService(database: database, watch: accessWatch, notices: TenantNotices(redis))
         audit = AuditService(database: database)
-        sweepers = Sweepers(database: database, runs: runs, policies: policies, logger: logger)
+        sweepers = Sweepers(
+            database: database, runs: runs, policies: policies, childSweep: configuration.intervals.callSweep, logger: logger)
     }
 
     private enum Living { case essential, helper }
