@@ -28,13 +28,19 @@ CREATE INDEX tool_calls_unsettled ON hsafa.tool_calls (finished_at)
     WHERE child_run_id IS NOT NULL AND finished_at IS NOT NULL AND NOT child_settled;
 
 -- Runs as its caller, in the statement that writes the parent's event: the child, its first event, the link back, and the row of the
--- audit log, whose actor is the agent that asked. The child's time is the call's.
+-- audit log, whose actor is the agent that asked. The child's time is the call's. A tree that has in_most runs takes no more: HST01, and
+-- nothing is written. Starts of one tree come one after the other, so that they count each other; who waits here holds its own run
+-- and nothing that another of them asks for.
 CREATE FUNCTION hsafa.start_child_run(
     in_tenant uuid, in_run uuid, in_call uuid, in_child uuid, in_agent uuid, in_agent_name text, in_version uuid, in_root uuid,
-    in_depth integer, in_created text, in_ts timestamptz, in_audit uuid) RETURNS void
+    in_depth integer, in_most integer, in_created text, in_ts timestamptz, in_audit uuid) RETURNS void
     LANGUAGE plpgsql
     AS $$
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(in_root::text, 6803));
+    IF (SELECT count(*) FROM hsafa.runs r WHERE r.tenant_id = in_tenant AND r.root_run_id = in_root) >= in_most THEN
+        RAISE EXCEPTION 'the tree of run % is full', in_root USING ERRCODE = 'HST01';
+    END IF;
     INSERT INTO hsafa.runs (tenant_id, run_id, agent_id, agent_name, version_id, status, parent_run_id, parent_call_id, root_run_id,
         depth, deadline_at)
     SELECT in_tenant, in_child, in_agent, in_agent_name, in_version, 'queued', in_run, in_call, in_root, in_depth, c.deadline_at
@@ -53,9 +59,9 @@ BEGIN
     FROM hsafa.runs r WHERE r.tenant_id = in_tenant AND r.run_id = in_run;
 END $$;
 REVOKE EXECUTE ON FUNCTION
-    hsafa.start_child_run(uuid, uuid, uuid, uuid, uuid, text, uuid, uuid, integer, text, timestamptz, uuid) FROM PUBLIC;
+    hsafa.start_child_run(uuid, uuid, uuid, uuid, uuid, text, uuid, uuid, integer, integer, text, timestamptz, uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
-    hsafa.start_child_run(uuid, uuid, uuid, uuid, uuid, text, uuid, uuid, integer, text, timestamptz, uuid) TO hsafa_app;
+    hsafa.start_child_run(uuid, uuid, uuid, uuid, uuid, text, uuid, uuid, integer, integer, text, timestamptz, uuid) TO hsafa_app;
 
 -- Children whose ends, or whose calls' ends, nobody has acted on; who asks does so through transition_run.
 CREATE FUNCTION hsafa.unsettled_children(in_limit integer)

@@ -125,8 +125,8 @@ public enum Limits {
     /// Appends of one tenant that wait; a writer has one, so this is beyond the runs of a process.
     public static let maxQueuedAppends = 20_000
     public static let shutdownGraceSeconds = 10
-    /// Runs that calls of runs start: how deep below the one at the top, how many of one run over its life, and about how many of one tree
-    /// (calls that start runs in the same moment do not see each other).
+    /// Runs that calls of runs start: how deep below the one at the top, how many of one run over its life, and how many below one at the
+    /// top.
     public static let maxChildDepth = 4
     public static let maxChildrenOfRun = 32
     public static let maxRunsOfTree = 256

@@ -50,7 +50,6 @@ struct ChildRunStorageTests {
             #expect(row.childRunID == one.runID && row.status == .dispatched && row.attempts == 1)
             // The child has no more time than its call.
             #expect(one.deadlineAt == row.deadlineAt)
-            #expect(try await run.tenant.runsOfTree(run.runID) == 1)
             let event = try #require(try await run.tenant.events(of: one.runID, after: 0, limit: 1).first)
             let written = try #require(children.first { $0.runID == one.runID })
             #expect(event.type == .runCreated && event.data == written.created.data && event.time == written.time)
@@ -92,10 +91,54 @@ struct ChildRunStorageTests {
             #expect(found.map(\.runID) == [child.runID] && found.first?.scope == run.scope)
             let other = db.database.tenant(try await db.makeTenant())
             #expect(try await other.childLink(child.runID) == nil)
-            #expect(try await other.runsOfTree(run.runID) == 0)
             #expect(try await other.runs(RunFilter(parentRunID: run.runID), limit: 10, after: nil).isEmpty)
             if let link = try await run.tenant.childLink(child.runID) { try await other.settleChild(link) }
             #expect(try await db.claims.unsettledChildren(limit: 10).count == 1)
+        }
+    }
+
+    @Test func `of two who start the last run of a tree one does, and the other writes nothing`() async throws {
+        try await StorageDatabase.with { db in
+            let run = try await StorageRun.start(db)
+            try await db.owner.fillTree(of: run.runID, run.scope, run.agent, children: Limits.maxRunsOfTree - 1)
+            let calls = [StorageRun.call(.server), StorageRun.call(.server)]
+            let state = try await run.ask(calls)
+            var (applied, full) = (0, 0)
+            for call in calls + [calls[1]] {
+                let before = try await run.fold()
+                let transition = try #require(RunMachine.startChild(try child(run, call), in: before))
+                do {
+                    let answer = try await run.tenant.transition(transition, of: run.runID, after: before.lastSeq, claim: nil, at: .now())
+                    #expect(answer.verdict == .applied)
+                    applied += 1
+                } catch let error as PostgresError {
+                    #expect(error.isTreeFull, "\(error)")
+                    #expect(try await run.fold().lastSeq == before.lastSeq)
+                    full += 1
+                }
+            }
+            #expect(applied == 1 && full == 2)
+            #expect(try await run.fold().lastSeq == state.lastSeq + 1)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `a sweep looks at none of five thousand that wait`() async throws {
+        try await StorageDatabase.with { db in
+            let run = try await StorageRun.start(db)
+            try await db.owner.fillTree(of: run.runID, run.scope, run.agent, children: 5000)
+            for table in ["runs", "tool_calls"] { _ = try await db.owner.query(SQL(unsafeSQL: "ANALYZE hsafa.\(table)"), lane: .slow) }
+            let sweep: SQL = "SELECT * FROM hsafa.unsettled_children(256)"
+            #expect(try await db.app.query(sweep).isEmpty)
+            // The first use of a function on a connection reads catalogs.
+            var fewest = Int.max
+            for _ in 0..<8 {
+                let plan = try await db.app.query(SQL(unsafeSQL: "EXPLAIN (ANALYZE, BUFFERS) " + sweep.text), lane: .slow)
+                    .map { try $0.decode(0, as: String.self) }
+                let line = try #require(plan.first { $0.contains("Buffers: shared") })
+                fewest = min(fewest, line.split(separator: " ").compactMap { Int($0.drop { $0 != "=" }.dropFirst()) }.reduce(0, +))
+            }
+            #expect(fewest < 50, "\(fewest) pages")
         }
     }
 }

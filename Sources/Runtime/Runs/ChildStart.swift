@@ -1,5 +1,6 @@
 import Domain
 import JSON
+import Postgres
 import Storage
 
 extension RunPerformer {
@@ -13,7 +14,14 @@ extension RunPerformer {
         case .failure(let error):
             try await writer.transition { RunMachine.record(.failed(error, source: .gateway), of: callID, in: $0) }
         case .success(let child):
-            try await writer.transition { RunMachine.startChild(child, in: $0) }
+            do { try await writer.transition { RunMachine.startChild(child, in: $0) } } catch let error as PostgresError
+                where error.isTreeFull
+            {
+                let error = ToolError(
+                    code: "too_many_runs",
+                    message: "The runs below one run are at most \(Limits.maxRunsOfTree), and these are; go on without \(call.call.name).")
+                return try await writer.transition { RunMachine.record(.failed(error, source: .gateway), of: callID, in: $0) }
+            }
             // Somebody may have ended the call first.
             if await writer.state.call(callID)?.childRunID == child.runID { runs.announce(child) }
         }
@@ -45,12 +53,6 @@ extension RunPerformer {
                 ToolError(
                     code: "agent_version_not_found",
                     message: "The agent \(agent.name) has no version\(tool.version.map { " " + $0 } ?? " yet")."))
-        }
-        guard try await tenant.runsOfTree(root) < Limits.maxRunsOfTree else {
-            return .failure(
-                ToolError(
-                    code: "too_many_runs",
-                    message: "The runs below one run are at most \(Limits.maxRunsOfTree), and these are; go on without \(call.call.name)."))
         }
         if let refusal = try await limiter.admit(scope, .childRun).refusal {
             return .failure(

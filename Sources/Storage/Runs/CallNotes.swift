@@ -46,7 +46,8 @@ extension TenantDatabase {
                 [
                     PostgresValue(child.parent.callID), PostgresValue(child.runID), PostgresValue(child.agentID),
                     PostgresValue(child.agentName), PostgresValue(child.versionID), PostgresValue(child.parent.rootRunID),
-                    PostgresValue(Int32(child.parent.depth)), PostgresValue(child.created.data.string), PostgresValue(child.time),
+                    PostgresValue(Int32(child.parent.depth)), PostgresValue(Int32(Limits.maxRunsOfTree)),
+                    PostgresValue(child.created.data.string), PostgresValue(child.time),
                     PostgresValue(AuditRowID.generate()),
                 ])
         }

@@ -48,13 +48,6 @@ extension TenantDatabase {
             """, lane: .alone)
     }
 
-    /// Runs below the one at the top of a tree, those that have ended included.
-    public func runsOfTree(_ root: RunID) async throws(PostgresError) -> Int {
-        try await query(
-            "SELECT count(*) FROM hsafa.runs WHERE tenant_id = \(tenantID) AND root_run_id = \(root)"
-        ).first.map { row throws(PostgresError) in try row.decode(0, as: Int.self) } ?? 0
-    }
-
     /// The version of an agent that has this label.
     public func version(labeled label: String, of agent: AgentID) async throws(PostgresError) -> AgentVersionID? {
         try await query(
@@ -63,6 +56,11 @@ extension TenantDatabase {
             """
         ).first.map { row throws(PostgresError) in try row.decode(0) }
     }
+}
+
+extension PostgresError {
+    /// A run was not started, and nothing was written: its tree has as many as it may (`Limits.maxRunsOfTree`).
+    public var isTreeFull: Bool { sqlState == "HST01" }
 }
 
 extension Claims {

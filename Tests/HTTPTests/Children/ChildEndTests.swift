@@ -114,6 +114,29 @@ struct ChildEndTests {
         #expect(try await tenant.children(of: run).count == Limits.maxChildrenOfRun)
     }
 
+    @Test func `below a run there are so many runs and no more`() async throws {
+        let tenant = try await TestTenant.make()
+        try await tenant.agent("leaf", steps: [Config.says])
+        let run = try await tenant.run(
+            steps: [Config.calls("wait"), Config.call("ask"), Config.says],
+            tools: [Config.browser("wait"), Config.child("ask", of: "leaf")])
+        let call = try #require(try await tenant.pendingCalls(run).first?["callId"]?.string)
+        let environment = tenant.gateway.environment
+        let agent = try #require(try await environment.database.tenant(tenant.scope).agent(named: "leaf"))
+        let id = try #require(RunID(run))
+        try await environment.owner.fillTree(of: id, tenant.scope, agent, children: Limits.maxRunsOfTree)
+        #expect(try await tenant.answer(run, call).json()["applied"]?.bool == true)
+        #expect(try await tenant.outcome(run)["error"]?["code"]?.string == "too_many_runs")
+    }
+
+    @Test func `a process with one slot carries a tree of runs`() async throws {
+        let gateway = try await TestGateway.running(in: try await .fresh(), maxConcurrentRuns: 1)
+        let tenant = try await TestTenant.make(on: gateway)
+        let runs = try await tree(tenant)
+        try await answerLowest(runs, tenant)
+        #expect(try await tenant.outcome(runs[0])["result"]?.string?.contains("from below") == true)
+    }
+
     @Test func `children count among the runs that a tenant may create a minute`() async throws {
         let tenant = try await TestTenant.limited([.runsPerMinute: 2])
         try await tenant.agent("leaf", steps: [Config.says])
