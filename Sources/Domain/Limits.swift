@@ -140,6 +140,16 @@ public enum Limits {
     /// Appends of one tenant that wait; a writer has one, so this is beyond the runs of a process.
     public static let maxQueuedAppends = 20_000
     public static let shutdownGraceSeconds = 10
+    /// Runs that calls of runs start: how deep below the one at the top, how many of one run over its life, and how many below one at the
+    /// top.
+    public static let maxChildDepth = 4
+    public static let maxChildrenOfRun = 32
+    public static let maxRunsOfTree = 256
+    /// The template of what such a run is told.
+    public static let maxAgentMessageBytes = 16 * 1024
+    /// Notices of ends that one process keeps, beyond which the sweep finds them, and how many it acts on at once.
+    public static let maxChildNotices = 4096
+    public static let childrenSettledAtOnce = 8
     /// One in so many of a process' slots is kept for tenants that hold less than that share of them.
     public static let slotReserveDivisor = 8
 

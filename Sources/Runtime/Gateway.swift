@@ -129,7 +129,7 @@ public final class Gateway: Sendable {
             database: database, publisher: publisher, versions: VersionBook(database: database),
             models: ModelDirectory(clients: [
                 "simulated": { _ in SimulatedModel() }, "openai-compatible": { OpenAIChatClient(exchange: $0) },
-            ]), egress: egress, secrets: secrets, gate: gate, mcp: mcp, tokens: limiter.tokens, active: active, folds: runs.folds,
+            ]), egress: egress, secrets: secrets, gate: gate, mcp: mcp, limiter: limiter, active: active, runs: runs,
             callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)
@@ -153,7 +153,7 @@ public final class Gateway: Sendable {
         audit = AuditService(database: database)
         sweepers = Sweepers(
             database: database, runs: runs, policies: policies, interval: configuration.intervals.deadlineSweep,
-            logger: logger)
+            childSweep: configuration.intervals.callSweep, logger: logger)
     }
 
     private enum Living { case essential, helper }

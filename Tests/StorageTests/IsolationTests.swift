@@ -148,7 +148,7 @@ struct IsolationTests {
         "claim_runs": "a worker takes runs of all tenants in turn",
         "renew_leases": "and keeps them",
         "last_seqs": "feeds of all tenants are checked in one statement",
-        "overdue_runs": "a sweep", "overdue_calls": "a sweep",
+        "overdue_runs": "a sweep", "overdue_calls": "a sweep", "unsettled_children": "a sweep",
         "dispatched_calls": "a sweep", "waiting_device_calls": "a sweep", "sweep_idempotency_keys": "a sweep",
         "renew_device_sessions": "a replica's sockets are of all tenants", "end_device_sessions": "and end with it",
         "lose_device_sessions": "a sweep: replicas that are gone",

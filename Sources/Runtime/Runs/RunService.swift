@@ -28,6 +28,7 @@ public final class RunService: Sendable {
     private let logger: Logger
     private let created: MetricCounter
     let folds = RunFolds()
+    let childNotices = ChildNotices()
     /// Called with the calls that a cancel or a failure ended, so that devices hear of it.
     let callsEnded: @Sendable (TenantScope, [CallState]) -> Void
 
@@ -94,6 +95,13 @@ public final class RunService: Sendable {
     public func announce(_ run: CreatedRun) {
         created.add()
         publisher.publish([run.event].numbered(after: 0, claim: 0, at: run.time), of: run.record.runID)
+        if !workers.nudge() { wakeups.runReady() }
+    }
+
+    /// The same of a run that a call started, once that is committed.
+    func announce(_ child: NewChildRun) {
+        created.add()
+        publisher.publish([child.created].numbered(after: 0, claim: 0, at: child.time), of: child.runID)
         if !workers.nudge() { wakeups.runReady() }
     }
 
@@ -203,6 +211,7 @@ public final class RunService: Sendable {
                 for event in events { try state.apply(event) }
                 folds.keep(state, scope, id)
                 publisher.publish(events, of: id)
+                childNotices.note(state, of: id, scope)
                 wake(id, transition, leaseOwner: answer.leaseOwner)
                 return Decision(answer: .applied, state: state, leaseOwner: answer.leaseOwner)
             case .conflict: continue
