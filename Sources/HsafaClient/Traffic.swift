@@ -1,11 +1,13 @@
 public import NIOHTTP1
 
 extension HsafaClient {
-    /// What came from the gateway. It holds what the gateway said in full, which may be secrets.
+    /// What came from the gateway, and what a device said to it. It holds what was said in full, which may be secrets.
     public enum Traffic: Sendable {
         case answer(Exchange)
         /// An event of a run's stream. `name` is `hsafa`, or `gap`.
         case event(name: String, data: [UInt8])
+        /// A message on a device's socket.
+        case frame([UInt8], isFromDevice: Bool)
     }
 
     public struct Exchange: Sendable {

@@ -75,7 +75,7 @@ import Testing
             let (started, startedSignal) = AsyncStream.makeStream(of: String.self)
             let (released, release) = AsyncStream.makeStream(of: Void.self)
             let executions = Mutex(0)
-            var options = DeviceConnection.Options()
+            var options = try DeviceConnection.Options().heldToContract()
             options.backOff = BackOff(initialMilliseconds: 50, maximumMilliseconds: 500)
             let device = DeviceConnection(
                 gatewayURL: gateway.url,

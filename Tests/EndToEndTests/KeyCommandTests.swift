@@ -9,35 +9,18 @@ import Testing
 
 /// Keys, tenants and the audit log from the two command lines, against the real binary.
 @Suite(.serialized, .timeLimit(.minutes(5))) struct KeyCommandTests {
-    private struct Output {
-        let status: Int32
-        let text: String
-        let error: String
-
-        func json() throws -> JSONNode { try JSONDocument(parsing: Array(text.utf8)).root }
-        func string(_ key: String) throws -> String { try #require(try json()[key]?.string, "\(text) \(error)") }
-        /// The first line alone: the key.
-        var line: String { String(text.split(separator: "\n").first ?? "") }
-    }
-
-    private func run(_ program: String, _ arguments: [String], _ variables: [String: String]) throws -> Output {
-        let (status, output, error) = try ChildProcess.run(
-            [try TestEnvironment.variable("TEST_BIN") + "/" + program] + arguments,
-            environment: variables.merging(["NO_COLOR": "1"]) { first, _ in first }, directory: NSTemporaryDirectory())
-        return Output(status: status, text: output, error: error)
-    }
-
     @Test func keysAreMadeRotatedAndRevokedFromBothCommandLines() async throws {
         let redis = try await ThrowawayRedis.start()
         defer { redis.remove() }
         let environment = try await TestEnvironment.fresh(redis: redis.url)
         let gateway = try GatewayProcess(environment)
         try await gateway.start()
-        func machine(_ arguments: String...) throws -> Output {
-            try run("hsafa-gateway", ["keys"] + arguments, ["DATABASE_OWNER_URL": environment.ownerURL, "REDIS_URL": environment.redisURL])
+        func machine(_ arguments: String...) throws -> Command {
+            try Command.run(
+                "hsafa-gateway", ["keys"] + arguments, ["DATABASE_OWNER_URL": environment.ownerURL, "REDIS_URL": environment.redisURL])
         }
-        func hsafa(_ key: String, _ arguments: String...) throws -> Output {
-            try run("hsafa", arguments, ["HSAFA_URL": gateway.url, "HSAFA_API_KEY": key])
+        func hsafa(_ key: String, _ arguments: String...) throws -> Command {
+            try Command.run("hsafa", arguments, ["HSAFA_URL": gateway.url, "HSAFA_API_KEY": key])
         }
         let made = try machine("create", "--tenant", "acme", "--json")
         #expect(made.status == 0, "\(made.error)")

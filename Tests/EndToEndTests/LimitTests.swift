@@ -75,7 +75,7 @@ import Testing
             SuiteLog.noteSecret(Base64URL.encode(deviceKey.privateKey.rawRepresentation))
             let enrolled = try await client.devices.enroll(
                 token: try EnrollmentToken(token.token), audience: token.audience, key: deviceKey, deviceKey: name)
-            var options = DeviceConnection.Options()
+            var options = try DeviceConnection.Options().heldToContract()
             options.backOff = BackOff(initialMilliseconds: 50, maximumMilliseconds: 500)
             return { gateway in
                 DeviceConnection(

@@ -30,12 +30,15 @@ public final class ChildProcess: Sendable {
     }
 
     /// Runs it to its end.
+    ///
+    /// - Parameter input: All that it can read from its standard input.
     public static func run(
-        _ words: [String], environment: [String: String]? = nil, directory: String? = nil
+        _ words: [String], environment: [String: String]? = nil, directory: String? = nil, input: String = ""
     ) throws -> (status: Int32, output: String, error: String) {
-        let (output, error) = (try Capture(), try Capture())
+        let (input, output, error) = (try Capture(input), try Capture(), try Capture())
         let child = try ChildProcess(
-            words, environment: environment, directory: directory, output: output.descriptor, error: error.descriptor)
+            words, environment: environment, directory: directory, input: input.descriptor, output: output.descriptor,
+            error: error.descriptor)
         let status = child.wait()
         return (status, output.text, error.text)
     }
@@ -77,15 +80,17 @@ public final class ChildProcess: Sendable {
     }
 }
 
-/// What a process writes, in a file without a name: no reader has to keep up with it.
+/// What a process reads or writes, in a file without a name: nobody has to keep up with it.
 private final class Capture {
     let descriptor: Int32
 
-    init() throws {
+    init(_ text: String = "") throws {
         var template = Array((NSTemporaryDirectory() + "/output-XXXXXX").utf8CString)
         descriptor = mkstemp(&template)
         unlink(template)
         guard descriptor >= 0 else { throw ServerFailure(description: "no temporary file: \(String(cString: strerror(errno)))") }
+        try FileHandle(fileDescriptor: descriptor, closeOnDealloc: false).write(contentsOf: Data(text.utf8))
+        lseek(descriptor, 0, SEEK_SET)
     }
 
     deinit { close(descriptor) }

@@ -30,6 +30,8 @@ public final class DeviceConnection: Sendable {
         /// False: the first end of a connection ends `run()`.
         public var reconnects = true
         public var tls = TLSConfiguration.makeClientConfiguration()
+        /// Hears of each message in both directions, as it was sent or came.
+        public var onTraffic: (@Sendable (HsafaClient.Traffic) -> Void)?
 
         public init() {}
     }

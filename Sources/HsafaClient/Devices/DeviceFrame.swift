@@ -39,8 +39,10 @@ enum DeviceFrame {
 /// Client frames are masked, each with its own key (RFC 6455 §5.3).
 struct WebSocketWriter: Sendable {
     let outbound: NIOAsyncChannelOutboundWriter<WebSocketFrame>
+    let onTraffic: (@Sendable (HsafaClient.Traffic) -> Void)?
 
     func text(_ json: RawJSON) async throws {
+        onTraffic?(.frame(json.bytes, isFromDevice: true))
         try await outbound.write(WebSocketFrame(fin: true, opcode: .text, maskKey: .random(), data: ByteBuffer(bytes: json.bytes)))
     }
 

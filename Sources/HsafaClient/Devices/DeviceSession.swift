@@ -27,7 +27,7 @@ final class DeviceSession: Sendable {
     func run() async -> DeviceConnectionError {
         do {
             return try await socket.executeThenClose { inbound, outbound in
-                let writer = WebSocketWriter(outbound: outbound)
+                let writer = WebSocketWriter(outbound: outbound, onTraffic: self.connection.options.onTraffic)
                 let end = await withTaskGroup(of: DeviceConnectionError.self) { group in
                     group.addTask { await self.read(inbound, writer) }
                     group.addTask { await self.watch(writer) }
@@ -81,6 +81,7 @@ final class DeviceSession: Sendable {
     }
 
     private func receive(_ bytes: [UInt8], _ writer: WebSocketWriter) async throws {
+        connection.options.onTraffic?(.frame(bytes, isFromDevice: false))
         let message: JSONNode
         do { message = try JSONDocument(parsing: bytes).root } catch {
             throw DeviceConnectionError.protocolViolation("a frame that is not JSON: \(error)")
