@@ -32,6 +32,8 @@ public enum Limits {
     public static let maxEventsPageSize = 1000
     /// Data of the events of one page; a page holds one event at least.
     public static let maxEventsPageBytes = 4 << 20
+    /// Arguments and results of the tool calls of one page; a page holds one call at least.
+    public static let maxToolCallsPageBytes = 4 << 20
 
     // MARK: Idempotency
     public static let maxIdempotencyKeyBytes = 255
@@ -84,6 +86,19 @@ public enum Limits {
     public static let defaultKeyOverlapSeconds = 3600
     public static let maxKeyOverlapSeconds = 30 * 86_400
     public static let maxForwardedForBytes = 2048
+
+    // MARK: Run tokens
+    public static let defaultRunTokenSeconds = 3600
+    public static let maxRunTokenSeconds = 86_400
+    /// After the end of its run a token still opens the run's stream, so that a watcher who was just reconnecting gets the rest and is told
+    /// that this is all.
+    public static let runTokenGraceSeconds = 60
+    /// Of one run, those of the last minute included.
+    public static let maxRunTokensPerRun = 100
+    /// Tokens that this process has seen to be right: they are looked at also when their address has shown too many wrong ones.
+    public static let maxKnownRunTokens = 10_000
+    /// Tokens dropped by one statement of a sweep.
+    public static let runTokenSweepBatch = 1000
 
     // MARK: Agents
     public static let maxNameBytes = 64
@@ -239,6 +254,18 @@ public enum Limits {
     public static let maxTenantPolicyBytes = 64 * 1024
     /// Of one tenant, over all its policies.
     public static let maxTenantPolicyRules = 1000
+    /// What conditions on one call's arguments may spend together, over all rules of both layers and all devices that are looked at: steps
+    /// of some 100 ns, and steps of patterns of some 20 ns. Over it the call is denied.
+    public static let maxDecisionSteps = 500_000
+    public static let maxDecisionPatternSteps = 1_000_000
+    /// Conditions of one tenant, compiled, over all its policies.
+    public static let maxTenantConditionBytes = 4 << 20
+    /// The same of what is stored already: patterns may take more in another version of PCRE2.
+    public static let maxStoredConditionBytes = 8 << 20
+    /// Policies of tenants, compiled, that one process keeps.
+    public static let maxCachedPolicyBytes = 256 << 20
+    /// Argument schemas of one agent version, compiled.
+    public static let maxConfigSchemaBytes = 16 << 20
     /// A tenant's policies are looked at again when they are older than this.
     public static let tenantPoliciesSeconds = 5
     /// Rules of tenants whose calls one process counts by the minute while Redis is away.

@@ -18,6 +18,7 @@ public final class Gateway: Sendable {
     public let authenticator: Authenticator
     public let keyHolds: KeyHolds
     public let keys: KeyService
+    public let runTokens: RunTokenService
     public let secrets: SecretService
     public let tenants: TenantService
     public let audit: AuditService
@@ -76,7 +77,7 @@ public final class Gateway: Sendable {
         database = Database(client: postgres)
         redis = RedisClient(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
         subscriber = RedisSubscriber(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
-        tenantPolicyBook = TenantPolicyBook(database: database, subscriber: subscriber, logger: logger)
+        tenantPolicyBook = TenantPolicyBook(database: database, subscriber: subscriber, metrics: metrics, logger: logger)
         gate = ToolGate(
             folder: policies, tenants: tenantPolicyBook, rates: CallRates(redis: redis, metrics: metrics, logger: logger), metrics: metrics)
         tenantPolicies = PolicyService(
@@ -113,16 +114,14 @@ public final class Gateway: Sendable {
         // Runs tell devices and devices tell runs: the hub is known a moment after the service, before anything lives.
         let link = DeviceLink()
         runs = RunService(
-            database: database, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID, metrics: metrics,
-            logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
+            database: database, gate: gate, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID,
+            metrics: metrics, logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
         deviceHub = DeviceHub(
             configuration: configuration, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, runs: runs,
             gate: gate, limiter: limiter, metrics: metrics, logger: logger)
         devices = DeviceService(configuration: configuration, database: database, redis: redis, hub: deviceHub, runs: runs)
         link.hub = deviceHub
-        let mcp = MCPTools(
-            wayOut: { [egress] scope, request in try await MCPRoad.send(request, through: egress, for: scope) },
-            headers: { [secrets] scope, server in try await MCPRoad.headers(of: server, secrets, scope) }, metrics: metrics, logger: logger)
+        let mcp = MCPTools(metrics: metrics, logger: logger) { [egress, secrets] in MCPRoad(to: $1, $0, secrets, egress) }
         approvals = ApprovalService(database: database, runs: runs, gate: gate) { scope, call, target in
             if target == .device { link.callReleased(scope, call) }
         }
@@ -149,10 +148,12 @@ public final class Gateway: Sendable {
             keyHolds.endExpired()
         }
         keys = KeyService(database: database, hasher: hasher, watch: accessWatch)
+        runTokens = RunTokenService(database: database, watch: accessWatch, configuration: configuration, metrics: metrics)
         tenants = TenantService(database: database, watch: accessWatch, notices: TenantNotices(redis))
         audit = AuditService(database: database)
         sweepers = Sweepers(
-            database: database, runs: runs, policies: policies, childSweep: configuration.intervals.callSweep, logger: logger)
+            database: database, runs: runs, policies: policies, interval: configuration.intervals.deadlineSweep,
+            childSweep: configuration.intervals.callSweep, logger: logger)
     }
 
     private enum Living { case essential, helper }
@@ -276,24 +277,5 @@ public final class Gateway: Sendable {
         let isRedisUp = redis.isConnected
         report.add("redis", isUp: isRedisUp, detail: isRedisUp ? "ok" : "not reachable; live updates are slower", isRequired: false)
         return report
-    }
-}
-
-/// What `GET /health/ready` tells.
-public struct HealthReport: Sendable {
-    public struct Check: Sendable {
-        public let name: String
-        public let isUp: Bool
-        public let detail: String
-        public let isRequired: Bool
-    }
-
-    public private(set) var checks: [Check] = []
-
-    public var isReady: Bool { checks.allSatisfy { $0.isUp || !$0.isRequired } }
-    public var isDegraded: Bool { checks.contains { !$0.isUp } }
-
-    mutating func add(_ name: String, isUp: Bool, detail: String, isRequired: Bool) {
-        checks.append(Check(name: name, isUp: isUp, detail: detail, isRequired: isRequired))
     }
 }

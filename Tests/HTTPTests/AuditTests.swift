@@ -56,6 +56,9 @@ struct AuditTests {
         let run = try await send("POST", "/api/runs", #"{"agentId":"\#(agentID)",\#(RunTests.hi)}"#).string("runId")
         _ = try await tenant.events(run)
         let waiting = try await tenant.run("waits", steps: [Config.calls("ask")], tools: [Config.browser("ask")])
+        let runToken = try await send("POST", "/api/runs/\(waiting)/tokens")
+        SuiteLog.noteSecret(String(try runToken.string("token").suffix(49)))
+        _ = try await send("DELETE", "/api/runs/\(waiting)/tokens/\(try runToken.string("tokenId"))")
         _ = try await send("POST", "/api/runs/\(waiting)/cancel")
         let starts = try await tenant.run(
             "starts", steps: [Config.call("down"), Config.says], tools: [Config.child("down", of: "waits")])
@@ -78,7 +81,8 @@ struct AuditTests {
         #expect(try await admin.send("PATCH", path, #"{"name":"Renamed"}"#).status == 200)
         #expect(try await admin.send("POST", path + "/suspend").status == 200)
         #expect(try await admin.send("POST", path + "/resume").status == 200)
-        return [try key.string("key"), try rotated.string("key"), token.token, "hsk_0123456789ab_" + SecretTests.value]
+        let issued = [try key.string("key"), try rotated.string("key"), token.token, try runToken.string("token")]
+        return issued + ["hsk_0123456789ab_" + SecretTests.value]
     }
 
     @Test func `each change leaves its row, with who, from where and in which request, and without a secret`() async throws {

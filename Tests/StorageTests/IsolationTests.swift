@@ -39,6 +39,13 @@ struct IsolationTests {
         #expect(
             try await run.tenant.changes(by: .test).putSecret("KEY", SealedSecret(keyID: "k", bytes: [1]), hosts: ["a.test"])?.isNew == true
         )
+        try await db.asOwner(
+            run.scope,
+            """
+            INSERT INTO hsafa.run_tokens (tenant_id, token_id, run_id, public_id, secret_hash, grants, key_id, expires_at)
+            SELECT tenant_id, \(RunTokenID.generate()), \(run.runID), \(run.scope.slug), sha256('x'), '{}', key_id, now()
+            FROM hsafa.api_keys WHERE tenant_id = \(run.scope.tenantID) LIMIT 1
+            """)
         let request = IdempotentRequest(
             try #require(IdempotencyKey(header: "k")), principalID: .generate(), operation: "createRun", method: "POST", path: "/api/runs",
             query: nil, contentType: nil, body: [])
@@ -120,7 +127,7 @@ struct IsolationTests {
             #expect(try await other.run(run.runID) == nil)
             #expect(try await other.fold(run.runID) == nil)
             #expect(try await other.events(of: run.runID, after: 0, limit: 10).isEmpty)
-            #expect(try await other.toolCalls(of: run.runID).isEmpty)
+            #expect(try await other.pendingToolCalls(of: run.runID).isEmpty)
             #expect(try await other.agent(run.agent.agentID) == nil)
             #expect(try await other.version(run.claimed.versionID) == nil)
             #expect(try await other.runs(RunFilter(), limit: 10, after: nil).isEmpty)
@@ -137,6 +144,7 @@ struct IsolationTests {
         "find_enrollment_token": "so is an enrolment token's",
         "find_device": "so is a device's, before it has proven itself",
         "access_changes": "caches hear of keys and tenants that changed, whosever they are",
+        "find_run_token": "and a run token's", "sweep_run_tokens": "a sweep",
         "claim_runs": "a worker takes runs of all tenants in turn",
         "renew_leases": "and keeps them",
         "last_seqs": "feeds of all tenants are checked in one statement",

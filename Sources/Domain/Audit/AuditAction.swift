@@ -12,6 +12,8 @@ public enum AuditAction: String, Sendable, CaseIterable, Hashable {
     case runCancel = "run.cancel"
     /// By a call of another run, with the event that tells of it.
     case runStart = "run.start"
+    case runTokenCreate = "run_token.create"
+    case runTokenRevoke = "run_token.revoke"
     /// The gate's word on one call, written with the event that the call's request is.
     case toolCallDecide = "tool_call.decide"
     case toolCallApprove = "tool_call.approve"
