@@ -28,7 +28,7 @@ CREATE INDEX tool_calls_unsettled ON hsafa.tool_calls (finished_at)
     WHERE child_run_id IS NOT NULL AND finished_at IS NOT NULL AND NOT child_settled;
 
 -- Runs as its caller, in the statement that writes the parent's event: the child, its first event, the link back, and the row of the
--- audit log, whose actor is the agent that asked. The child's time is the call's. A tree that has in_most runs takes no more: HST01, and
+-- audit log, whose actor is the agent that asked. The child's time is the call's. A tree that has in_most runs takes no more: HS429, and
 -- nothing is written. Starts of one tree come one after the other, so that they count each other; who waits here holds its own run
 -- and nothing that another of them asks for.
 CREATE FUNCTION hsafa.start_child_run(
@@ -39,7 +39,7 @@ CREATE FUNCTION hsafa.start_child_run(
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(in_root::text, 6803));
     IF (SELECT count(*) FROM hsafa.runs r WHERE r.tenant_id = in_tenant AND r.root_run_id = in_root) >= in_most THEN
-        RAISE EXCEPTION 'the tree of run % is full', in_root USING ERRCODE = 'HST01';
+        RAISE EXCEPTION 'the tree of run % is full', in_root USING ERRCODE = 'HS429';
     END IF;
     INSERT INTO hsafa.runs (tenant_id, run_id, agent_id, agent_name, version_id, status, parent_run_id, parent_call_id, root_run_id,
         depth, deadline_at)

@@ -8,6 +8,7 @@ struct Sweepers: Sendable {
     let runs: RunService
     let policies: PolicyBook
     let interval: Duration
+    /// Between looks for ends of runs that calls started.
     let childSweep: Duration
     let logger: Logger
 

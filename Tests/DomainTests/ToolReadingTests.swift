@@ -51,7 +51,7 @@ struct ToolReadingTests {
         (#","executionType":"compute""#, "/execution"), (#","executionType":"waiting""#, "/execution"),
         (#","executionType":"compute","execution":{"expression":"1 +"}"#, "/execution/expression"),
         (#","executionType":"waiting","execution":{}"#, "/execution"),
-        (#","executionType":"ai-agent""#, "/executionType"), (#","executionType":"nonsense""#, "/executionType"),
+        (#","executionType":"image-generator""#, "/executionType"), (#","executionType":"nonsense""#, "/executionType"),
         (#","executionType":"basic","target":"device","device":{"key":"k"}"#, "/target"),
         (#","executionType":"basic","target":"server""#, "/target"),
         (#","executionType":"basic","execution":{"mode":"static"}"#, "/execution/output"),

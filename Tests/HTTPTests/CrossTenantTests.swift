@@ -194,13 +194,11 @@ struct CrossTenantTests {
         }
         // A page's own cursor, in another tenant's hands, leads nowhere.
         for route in lists {
-            let page = try await owner.send("GET", route.path + "?limit=1").json()
-            guard let cursor = page["nextCursor"]?.string else { continue }
+            guard let cursor = try await owner.send("GET", route.path + "?limit=1").json()["nextCursor"]?.string else { continue }
             let answer = try await stranger.send("GET", "\(route.path)?cursor=\(cursor)")
             for (kind, id) in things.ids { #expect(!answer.text.contains(id), "\(route.path) shows the \(kind) behind a cursor") }
         }
         #expect(try await stranger.send("GET", "/api/runs?agentId=\(things["agentId"])").json()["data"]?.count == 0)
-        #expect(try await stranger.send("GET", "/api/runs?parentRunId=\(things["runId"])").json()["data"]?.count == 0)
     }
 
     @Test func `lists of one's own thing show nothing behind another's cursor`() async throws {

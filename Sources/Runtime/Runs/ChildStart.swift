@@ -10,7 +10,7 @@ extension RunPerformer {
     /// - Parameter pass: the gate's, for this call; there is no other way to have one.
     func startChild(_ tool: AgentTool, _ call: CallState, _ pass: ToolPass, _ writer: RunWriter) async throws {
         let callID = pass.callID
-        switch try await child(of: tool, call, writer) {
+        switch try await child(of: tool, call, pass.arguments, writer) {
         case .failure(let error):
             try await writer.transition { RunMachine.record(.failed(error, source: .gateway), of: callID, in: $0) }
         case .success(let child):
@@ -28,12 +28,12 @@ extension RunPerformer {
     }
 
     private func child(
-        of tool: AgentTool, _ call: CallState, _ writer: RunWriter
+        of tool: AgentTool, _ call: CallState, _ arguments: RawJSON, _ writer: RunWriter
     ) async throws -> Result<NewChildRun, ToolError> {
         let (scope, runID) = (writer.claimed.scope, writer.claimed.runID)
         let tenant = database.tenant(scope)
         let message: String
-        do { message = try tool.input(try (call.arguments ?? .emptyObject).document().root) } catch let error as TemplateError {
+        do { message = try tool.input(try arguments.document().root) } catch let error as TemplateError {
             return .failure(ToolError(code: "invalid_message", message: error.message))
         }
         let origin = await writer.state.parent

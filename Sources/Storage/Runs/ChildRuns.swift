@@ -60,7 +60,7 @@ extension TenantDatabase {
 
 extension PostgresError {
     /// A run was not started, and nothing was written: its tree has as many as it may (`Limits.maxRunsOfTree`).
-    public var isTreeFull: Bool { sqlState == "HST01" }
+    public var isTreeFull: Bool { sqlState == "HS429" }
 }
 
 extension Claims {

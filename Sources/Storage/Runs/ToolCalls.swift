@@ -63,7 +63,7 @@ extension TenantDatabase {
             ORDER BY position
             """)
         let calls = try rows.mapRows(Self.call)
-        let found = try rows.first?.decode(16, as: Int.self) ?? 0
+        let found = try rows.first?.decode(17, as: Int.self) ?? 0
         return Page(items: calls, next: found > calls.count ? calls.last?.callID.description : nil)
     }
 
