@@ -32,6 +32,8 @@ public enum Limits {
     public static let maxEventsPageSize = 1000
     /// Data of the events of one page; a page holds one event at least.
     public static let maxEventsPageBytes = 4 << 20
+    /// Arguments and results of the tool calls of one page; a page holds one call at least.
+    public static let maxToolCallsPageBytes = 4 << 20
 
     // MARK: Idempotency
     public static let maxIdempotencyKeyBytes = 255

@@ -121,9 +121,7 @@ public final class Gateway: Sendable {
             gate: gate, limiter: limiter, metrics: metrics, logger: logger)
         devices = DeviceService(configuration: configuration, database: database, redis: redis, hub: deviceHub, runs: runs)
         link.hub = deviceHub
-        let mcp = MCPTools(
-            wayOut: { [egress] scope, request in try await MCPRoad.send(request, through: egress, for: scope) },
-            headers: { [secrets] scope, server in try await MCPRoad.headers(of: server, secrets, scope) }, metrics: metrics, logger: logger)
+        let mcp = MCPTools(metrics: metrics, logger: logger) { [egress, secrets] in MCPRoad(to: $1, $0, secrets, egress) }
         approvals = ApprovalService(database: database, runs: runs, gate: gate) { scope, call, target in
             if target == .device { link.callReleased(scope, call) }
         }

@@ -129,12 +129,12 @@ public final class RunService: Sendable {
     }
 
     public func pendingCalls(_ scope: TenantScope, _ id: RunID) async throws -> [ToolCallRecord] {
-        try await database.tenant(scope).toolCalls(of: id, openOnly: true)
+        try await database.tenant(scope).openToolCalls(of: id)
     }
 
-    public func toolCalls(_ scope: TenantScope, _ id: RunID) async throws -> [ToolCallRecord] {
+    public func toolCalls(_ scope: TenantScope, _ id: RunID, _ page: PageRequest) async throws -> Page<ToolCallRecord> {
         _ = try await get(scope, id)
-        return try await database.tenant(scope).toolCalls(of: id)
+        return try await database.tenant(scope).toolCallPage(of: id, limit: page.limit, after: try page.after(CallID.self))
     }
 
     public func messages(_ scope: TenantScope, _ id: RunID) async throws -> [ConversationTurn] {
