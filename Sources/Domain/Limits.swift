@@ -140,6 +140,16 @@ public enum Limits {
     /// Appends of one tenant that wait; a writer has one, so this is beyond the runs of a process.
     public static let maxQueuedAppends = 20_000
     public static let shutdownGraceSeconds = 10
+    /// Runs that calls of runs start: how deep below the one at the top, how many of one run over its life, and how many below one at the
+    /// top.
+    public static let maxChildDepth = 4
+    public static let maxChildrenOfRun = 32
+    public static let maxRunsOfTree = 256
+    /// The template of what such a run is told.
+    public static let maxAgentMessageBytes = 16 * 1024
+    /// Notices of ends that one process keeps, beyond which the sweep finds them, and how many it acts on at once.
+    public static let maxChildNotices = 4096
+    public static let childrenSettledAtOnce = 8
     /// One in so many of a process' slots is kept for tenants that hold less than that share of them.
     public static let slotReserveDivisor = 8
 
@@ -244,6 +254,18 @@ public enum Limits {
     public static let maxTenantPolicyBytes = 64 * 1024
     /// Of one tenant, over all its policies.
     public static let maxTenantPolicyRules = 1000
+    /// What conditions on one call's arguments may spend together, over all rules of both layers and all devices that are looked at: steps
+    /// of some 100 ns, and steps of patterns of some 20 ns. Over it the call is denied.
+    public static let maxDecisionSteps = 500_000
+    public static let maxDecisionPatternSteps = 1_000_000
+    /// Conditions of one tenant, compiled, over all its policies.
+    public static let maxTenantConditionBytes = 4 << 20
+    /// The same of what is stored already: patterns may take more in another version of PCRE2.
+    public static let maxStoredConditionBytes = 8 << 20
+    /// Policies of tenants, compiled, that one process keeps.
+    public static let maxCachedPolicyBytes = 256 << 20
+    /// Argument schemas of one agent version, compiled.
+    public static let maxConfigSchemaBytes = 16 << 20
     /// A tenant's policies are looked at again when they are older than this.
     public static let tenantPoliciesSeconds = 5
     /// Rules of tenants whose calls one process counts by the minute while Redis is away.

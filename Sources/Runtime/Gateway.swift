@@ -77,7 +77,7 @@ public final class Gateway: Sendable {
         database = Database(client: postgres)
         redis = RedisClient(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
         subscriber = RedisSubscriber(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
-        tenantPolicyBook = TenantPolicyBook(database: database, subscriber: subscriber, logger: logger)
+        tenantPolicyBook = TenantPolicyBook(database: database, subscriber: subscriber, metrics: metrics, logger: logger)
         gate = ToolGate(
             folder: policies, tenants: tenantPolicyBook, rates: CallRates(redis: redis, metrics: metrics, logger: logger), metrics: metrics)
         tenantPolicies = PolicyService(
@@ -114,8 +114,8 @@ public final class Gateway: Sendable {
         // Runs tell devices and devices tell runs: the hub is known a moment after the service, before anything lives.
         let link = DeviceLink()
         runs = RunService(
-            database: database, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID, metrics: metrics,
-            logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
+            database: database, gate: gate, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID,
+            metrics: metrics, logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
         deviceHub = DeviceHub(
             configuration: configuration, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, runs: runs,
             gate: gate, limiter: limiter, metrics: metrics, logger: logger)
@@ -129,7 +129,7 @@ public final class Gateway: Sendable {
             database: database, publisher: publisher, versions: VersionBook(database: database),
             models: ModelDirectory(clients: [
                 "simulated": { _ in SimulatedModel() }, "openai-compatible": { OpenAIChatClient(exchange: $0) },
-            ]), egress: egress, secrets: secrets, gate: gate, mcp: mcp, tokens: limiter.tokens, active: active, folds: runs.folds,
+            ]), egress: egress, secrets: secrets, gate: gate, mcp: mcp, limiter: limiter, active: active, runs: runs,
             callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)
@@ -151,7 +151,9 @@ public final class Gateway: Sendable {
         runTokens = RunTokenService(database: database, watch: accessWatch, configuration: configuration, metrics: metrics)
         tenants = TenantService(database: database, watch: accessWatch, notices: TenantNotices(redis))
         audit = AuditService(database: database)
-        sweepers = Sweepers(database: database, runs: runs, policies: policies, logger: logger)
+        sweepers = Sweepers(
+            database: database, runs: runs, policies: policies, interval: configuration.intervals.deadlineSweep,
+            childSweep: configuration.intervals.callSweep, logger: logger)
     }
 
     private enum Living { case essential, helper }

@@ -7,8 +7,10 @@ public struct GatewayIntervals: Sendable {
     public var accessPoll: Duration = .seconds(Limits.accessPollSeconds)
     /// Limits of a tenant are read again when they are older than this.
     public var limitsAge: Duration = .seconds(Limits.tenantLimitsSeconds)
-    /// Between looks for calls that devices were not sent.
+    /// Between looks for calls that devices were not sent, and for ends that the runs of `ai-agent` tools were not told.
     public var callSweep: Duration = .milliseconds(Limits.callSweepMilliseconds)
+    /// Between looks for calls and runs past their deadlines, for records that lapsed, and for a policies folder that changed.
+    public var deadlineSweep: Duration = .milliseconds(Limits.callSweepMilliseconds)
     /// How long Redis is left alone after a command that it did not answer in time.
     public var redisPause: Duration = .milliseconds(Limits.redisPauseMilliseconds)
 

@@ -7,11 +7,21 @@ struct Sweepers: Sendable {
     let database: Database
     let runs: RunService
     let policies: PolicyBook
+    let interval: Duration
+    let childSweep: Duration
     let logger: Logger
 
     func run() async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await ChildRuns(database: database, runs: runs, interval: childSweep, logger: logger).run() }
+            await sweepOften()
+            group.cancelAll()
+        }
+    }
+
+    private func sweepOften() async {
         var lastPartitions = ContinuousClock.now
-        while (try? await Task.sleep(for: .milliseconds(Limits.callSweepMilliseconds), tolerance: .milliseconds(500))) != nil {
+        while (try? await Task.sleep(for: interval, tolerance: .milliseconds(500))) != nil {
             await sweep()
             await dropIdempotencyRecords()
             await dropRunTokens()

@@ -18,7 +18,9 @@ struct RunPrinter {
     mutating func show(_ event: RunEvent) throws {
         let data = try event.data.document().root
         switch event.type {
-        case "run.created": note("run \(event.runId)")
+        case "run.created":
+            let parent = data["parent"]?["runId"]?.string.map { ", started by a call of run \($0)" } ?? ""
+            note("run \(event.runId)\(parent)")
         case "run.resumed": note("resumed\(data["reason"]?.string.map { " (\($0))" } ?? "")")
         case "run.status": note("\(data["status"]?.string ?? "?")")
         case "run.cancel_requested": note("cancel requested")
@@ -61,13 +63,16 @@ struct RunPrinter {
         switch type {
         case "tool.call.requested":
             let target = data["target"]?.string.map { terminal.dim(" (\($0))") } ?? ""
-            terminal.line("\(terminal.cyan("→")) \(name) \(compact(data["args"]))\(target)")
+            // A call that is held shows what it would do with the question about it.
+            if data["held"]?.bool != true { terminal.line("\(terminal.cyan("→")) \(name) \(compact(data["args"]))\(target)") }
         case "tool.call.approval_required":
-            terminal.line("\(terminal.yellow("?")) \(name) waits for approval \(terminal.dim("call \(callId)"))")
+            terminal.line("\(terminal.yellow("?")) \(name) \(compact(data["args"])) waits for approval \(terminal.dim("call \(callId)"))")
         case "tool.call.approved": terminal.line("\(terminal.green("✓")) \(name) approved")
         case "tool.call.dispatched":
-            terminal.line(
-                terminal.dim("· sent to \(data["deviceId"]?.string.map { "device \(Terminal.brief($0, limit: 36))" } ?? "its executor")"))
+            let place =
+                data["childRunId"]?.string.map { "goes on in run \(Terminal.brief($0, limit: 36))" }
+                ?? "sent to \(data["deviceId"]?.string.map { "device \(Terminal.brief($0, limit: 36))" } ?? "its executor")"
+            terminal.line(terminal.dim("· \(place)"))
         case "tool.result.received":
             if let error = data["error"] {
                 terminal.line("\(terminal.red("✗")) \(name) \(compact(error))")

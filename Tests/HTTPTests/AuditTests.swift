@@ -22,7 +22,7 @@ struct AuditTests {
         let named = RouteTable.all.reduce(into: Set<AuditAction>()) { all, route in
             if case .logs(let actions) = route.audit { all.formUnion(actions) }
         }
-        #expect(named == Set(AuditAction.allCases).subtracting(AuditAction.onMachineOnly))
+        #expect(named == Set(AuditAction.allCases).subtracting(AuditAction.onMachineOnly).subtracting(AuditAction.ofRunsOnly))
     }
 
     /// A policy, two decisions under it, and a version that it refuses.
@@ -60,6 +60,9 @@ struct AuditTests {
         SuiteLog.noteSecret(String(try runToken.string("token").suffix(49)))
         _ = try await send("DELETE", "/api/runs/\(waiting)/tokens/\(try runToken.string("tokenId"))")
         _ = try await send("POST", "/api/runs/\(waiting)/cancel")
+        let starts = try await tenant.run(
+            "starts", steps: [Config.call("down"), Config.says], tools: [Config.child("down", of: "waits")])
+        _ = try await tenant.pendingCalls(try await tenant.child(of: starts))
         try await changePolicies(tenant)
         _ = try await send("DELETE", "/api/agents/\(agentID)")
         let key = try await send("POST", "/api/keys", #"{"name":"k","scopes":["runs:read"]}"#)
@@ -103,14 +106,14 @@ struct AuditTests {
                 #expect(action == "device.enroll")
                 #expect(row["address"]?.string == "127.0.0.1")
             case "admin", "operator": #expect(row["address"] == nil)
-            case "agent": #expect(action == "tool_call.decide")
+            case "agent": #expect(["tool_call.decide", "run.start"].contains(action))
             default: Issue.record("\(row.rawJSON.string)")
             }
         }
         for secret in secrets + [tenant.key] { #expect(!log.text.contains(String(secret.dropFirst(17)))) }
         // One row a change: a rotation is not told twice.
         #expect(rows.filter { $0["action"]?.string == "key.rotate" }.count == 1)
-        #expect(rows.filter { $0["action"]?.string == "agent_version.publish" }.count == 5)
+        #expect(rows.filter { $0["action"]?.string == "agent_version.publish" }.count == 6)
     }
 
     @Test func `what changes nothing leaves no row`() async throws {

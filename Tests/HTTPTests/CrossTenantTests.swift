@@ -200,6 +200,7 @@ struct CrossTenantTests {
             for (kind, id) in things.ids { #expect(!answer.text.contains(id), "\(route.path) shows the \(kind) behind a cursor") }
         }
         #expect(try await stranger.send("GET", "/api/runs?agentId=\(things["agentId"])").json()["data"]?.count == 0)
+        #expect(try await stranger.send("GET", "/api/runs?parentRunId=\(things["runId"])").json()["data"]?.count == 0)
     }
 
     @Test func `lists of one's own thing show nothing behind another's cursor`() async throws {

@@ -127,7 +127,7 @@ struct IsolationTests {
             #expect(try await other.run(run.runID) == nil)
             #expect(try await other.fold(run.runID) == nil)
             #expect(try await other.events(of: run.runID, after: 0, limit: 10).isEmpty)
-            #expect(try await other.openToolCalls(of: run.runID).isEmpty)
+            #expect(try await other.pendingToolCalls(of: run.runID).isEmpty)
             #expect(try await other.agent(run.agent.agentID) == nil)
             #expect(try await other.version(run.claimed.versionID) == nil)
             #expect(try await other.runs(RunFilter(), limit: 10, after: nil).isEmpty)
@@ -148,7 +148,7 @@ struct IsolationTests {
         "claim_runs": "a worker takes runs of all tenants in turn",
         "renew_leases": "and keeps them",
         "last_seqs": "feeds of all tenants are checked in one statement",
-        "overdue_runs": "a sweep", "overdue_calls": "a sweep",
+        "overdue_runs": "a sweep", "overdue_calls": "a sweep", "unsettled_children": "a sweep",
         "dispatched_calls": "a sweep", "waiting_device_calls": "a sweep", "sweep_idempotency_keys": "a sweep",
         "renew_device_sessions": "a replica's sockets are of all tenants", "end_device_sessions": "and end with it",
         "lose_device_sessions": "a sweep: replicas that are gone",

@@ -40,7 +40,7 @@ public enum RunMachine {
         }
         if state.isStepOpen { return .callModel(step: state.step, discardAfterSeq: state.stepStartSeq) }
         let open = state.openCalls
-        let server = open.filter { $0.target == .server && !$0.isAwaitingApproval }
+        let server = open.filter { $0.target == .server && !$0.isAwaitingApproval && $0.childRunID == nil }
         if !server.isEmpty { return .runServerCalls(server) }
         if !open.isEmpty {
             return .end(RunTransition(events: [statusEvent(.waitingTool)], status: .waitingTool))
@@ -160,7 +160,8 @@ public enum RunMachine {
             writer.field("providerCallId", string: call.providerCallID)
             writer.field("tool", string: call.tool)
             writer.field("target", string: call.target.rawValue)
-            writer.field("args", raw: call.arguments)
+            // What is not to be carried out yet has nothing that it could be carried out with.
+            if call.approval == nil { writer.field("args", raw: call.arguments) } else { writer.field("held", bool: true) }
             writer.field("step", int: step)
             writer.field("timeoutSeconds", int: call.timeoutSeconds)
             writer.field("maxResultBytes", intIfPresent: call.maxResultBytes)

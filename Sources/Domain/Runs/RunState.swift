@@ -6,6 +6,8 @@ public struct CallState: Sendable, Hashable {
     public var target: ToolTarget?
     public var arguments: RawJSON?
     public var deviceID: DeviceID?
+    /// The run that it started.
+    public var childRunID: RunID?
     public var dispatches: Int
     public var outcome: ToolOutcome?
     /// As requested, policy's bounds included.
@@ -56,6 +58,10 @@ public struct RunState: Sendable, Hashable {
     public private(set) var calls: [CallState] = []
     /// Calls that were requested of targets in this run, by the rules that count them.
     public private(set) var callsByRule: [String: Int] = [:]
+    /// Runs that calls of this one started, over its whole life.
+    public private(set) var childCount = 0
+    /// nil: no call started it.
+    public private(set) var parent: RunParent?
     public private(set) var usage = TokenUsage()
     public private(set) var isCancelRequested = false
     public private(set) var cancelReason: String?
@@ -73,6 +79,12 @@ public struct RunState: Sendable, Hashable {
     /// The conversation so far; results of the current step are in it once every call has its outcome.
     public var conversation: [ConversationTurn] {
         calls.isEmpty || calls.contains(where: \.isOpen) ? turns : turns + calls.map(Self.resultTurn)
+    }
+
+    /// What the model said last; nil before it has.
+    public var lastText: String? {
+        for case .assistant(let text, _) in turns.reversed() { return text }
+        return nil
     }
 
     public func call(_ id: CallID) -> CallState? { calls.first { $0.call.callID == id } }
@@ -104,6 +116,7 @@ public struct RunState: Sendable, Hashable {
         switch event.type {
         case .runCreated:
             created = event.data
+            parent = data["parent"].flatMap(RunParent.init(reading:))
             turns = (data["context"]?.elements).map { $0.compactMap(ConversationTurn.init(reading:)) } ?? []
             turns += (data["messages"]?.elements).map { $0.compactMap(ConversationTurn.init(reading:)) } ?? []
         case .runStarted, .runResumed:
@@ -139,7 +152,11 @@ public struct RunState: Sendable, Hashable {
             guard let hash = data["callHash"]?.string else {
                 throw RunLogFault(seq: event.seq, message: "an approval without the hash of its call")
             }
-            update(event, data) { call in call.approval = .pending(callHash: hash) }
+            update(event, data) { call in
+                call.approval = .pending(callHash: hash)
+                // Of a call that was held from the start they stand here first.
+                call.arguments = data["args"]?.rawJSON ?? call.arguments
+            }
         case .toolCallApproved:
             guard let hash = data["callHash"]?.string else {
                 throw RunLogFault(seq: event.seq, message: "an approval without the hash of its call")
@@ -148,8 +165,10 @@ public struct RunState: Sendable, Hashable {
         case .toolCallDispatched:
             update(event, data) { call in
                 call.deviceID = data["deviceId"]?.string.flatMap { DeviceID($0) }
+                call.childRunID = data["childRunId"]?.string.flatMap { RunID($0) }
                 call.dispatches += 1
             }
+            if data["childRunId"] != nil { childCount += 1 }
         case .toolResultReceived, .toolCallExpired, .toolCallDenied, .toolCallCanceled:
             guard let (_, outcome) = RunEventData.readOutcome(event, data) else {
                 throw RunLogFault(seq: event.seq, message: "\(event.type.rawValue) names no call")

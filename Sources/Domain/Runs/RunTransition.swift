@@ -36,8 +36,8 @@ public struct NewToolCall: Sendable, Hashable {
         approval.map { approval in
             ApprovalHold(
                 callID: callID, tool: tool, target: target,
-                callHash: CallHash.of(callID, tool: tool, target: target, arguments: arguments), expiresSeconds: approval.expiresSeconds,
-                rules: approval.rules)
+                callHash: CallHash.of(callID, tool: tool, target: target, arguments: arguments), arguments: arguments,
+                expiresSeconds: approval.expiresSeconds, rules: approval.rules)
         }
     }
 }
@@ -63,6 +63,8 @@ public struct RunTransition: Sendable {
     public var newCalls: [NewToolCall] = []
     public var outcomes: [CallOutcome] = []
     public var dispatches: [(callID: CallID, deviceID: DeviceID)] = []
+    /// The run that one of the calls starts, in the same transaction.
+    public var child: NewChildRun?
     /// The run's usage so far, when it changed.
     public var usage: TokenUsage?
     /// What the step's model call cost; counted in the tenant's books by the same transaction.

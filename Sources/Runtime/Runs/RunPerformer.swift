@@ -15,14 +15,15 @@ struct RunPerformer: Sendable {
     let secrets: SecretService
     let gate: ToolGate
     let mcp: MCPTools
-    let tokens: TokenAccounts
+    let limiter: TenantLimiter
     let active: ActiveRuns
-    let folds: RunFolds
+    let runs: RunService
     let callsCommitted: @Sendable (ClaimedRun, [NewToolCall]) -> Void
     /// Called with the calls of a run that ended here, so that devices hear of it.
     let callsEnded: @Sendable (TenantScope, [CallState]) -> Void
     let isShuttingDown: @Sendable () -> Bool
     let logger: Logger
+    private var folds: RunFolds { runs.folds }
 
     /// A cut stream is tried again so often, with `step.restarted`, before the run fails.
     static let maxRestartsOfStep = 2
@@ -45,7 +46,9 @@ struct RunPerformer: Sendable {
                 writer.close()
                 await group.waitForAll()
             }
-            folds.keep(await writer.state, claimed.scope, claimed.runID)
+            let left = await writer.state
+            folds.keep(left, claimed.scope, claimed.runID)
+            runs.childNotices.note(left, of: claimed.runID, claimed.scope)
         } catch {
             // The lease runs out, and the run is taken up again.
             folds.forget(claimed.scope, claimed.runID)
@@ -155,6 +158,7 @@ struct RunPerformer: Sendable {
         if let tool = config.tool(named: name) {
             // Asked again: policy may have changed since the call was requested.
             guard let pass = try await gate.pass(call, writer) else { return }
+            if case .agent(let agent) = tool.serverKind { return try await startChild(agent, call, pass, writer) }
             outcome = try await tools.perform(tool, call, pass)
         } else {
             let error = inventory.absence(of: name) ?? ToolError(code: "unknown_tool", message: "The agent has no tool of this name.")
@@ -184,7 +188,7 @@ struct RunPerformer: Sendable {
             }
             do {
                 let request = try await request(step, attempt: restart, writer, config)
-                return try await tokens.spend(
+                return try await limiter.tokens.spend(
                     writer.claimed.scope, tokens: TokenEstimate.tokens(of: request), interruption: { writer.interruption }
                 ) { day in
                     let response = try await callModel(request, writer, config)

@@ -9,7 +9,7 @@ public final class RunService: Sendable {
     public struct Decision: Sendable {
         public enum Answer: Sendable, Equatable {
             case applied, nothingToDo
-            /// A tool's answer came after its call's deadline.
+            /// A tool's answer came after its call's deadline, or a person's decision after its approval's expiry.
             case pastDeadline
         }
 
@@ -19,7 +19,8 @@ public final class RunService: Sendable {
         public let leaseOwner: ReplicaID?
     }
 
-    private let database: Database
+    let database: Database
+    let gate: ToolGate
     private let publisher: RunPublisher
     private let wakeups: Wakeups
     private let workers: RunWorkers
@@ -27,14 +28,16 @@ public final class RunService: Sendable {
     private let logger: Logger
     private let created: MetricCounter
     let folds = RunFolds()
+    let childNotices = ChildNotices()
     /// Called with the calls that a cancel or a failure ended, so that devices hear of it.
     let callsEnded: @Sendable (TenantScope, [CallState]) -> Void
 
     init(
-        database: Database, publisher: RunPublisher, wakeups: Wakeups, workers: RunWorkers, replicaID: ReplicaID,
+        database: Database, gate: ToolGate, publisher: RunPublisher, wakeups: Wakeups, workers: RunWorkers, replicaID: ReplicaID,
         metrics: MetricsRegistry, logger: Logger, callsEnded: @escaping @Sendable (TenantScope, [CallState]) -> Void
     ) {
         self.database = database
+        self.gate = gate
         self.publisher = publisher
         self.wakeups = wakeups
         self.workers = workers
@@ -95,6 +98,13 @@ public final class RunService: Sendable {
         if !workers.nudge() { wakeups.runReady() }
     }
 
+    /// The same of a run that a call started, once that is committed.
+    func announce(_ child: NewChildRun) {
+        created.add()
+        publisher.publish([child.created].numbered(after: 0, claim: 0, at: child.time), of: child.runID)
+        if !workers.nudge() { wakeups.runReady() }
+    }
+
     private func version(for new: NewRun, of agent: AgentRecord, _ tenant: TenantDatabase) async throws -> AgentVersionID {
         if let wanted = new.versionID {
             guard try await tenant.version(wanted, of: agent.agentID) != nil else { throw GatewayError.notFound("agent_version") }
@@ -128,8 +138,9 @@ public final class RunService: Sendable {
         return run
     }
 
+    /// Those that may be answered: not what waits for a person.
     public func pendingCalls(_ scope: TenantScope, _ id: RunID) async throws -> [ToolCallRecord] {
-        try await database.tenant(scope).openToolCalls(of: id)
+        try await database.tenant(scope).pendingToolCalls(of: id)
     }
 
     public func toolCalls(_ scope: TenantScope, _ id: RunID, _ page: PageRequest) async throws -> Page<ToolCallRecord> {
@@ -162,32 +173,6 @@ public final class RunService: Sendable {
         let decision = try await decide(scope, id, audit: audit) { RunMachine.requestCancel($0, reason: reason) }
         if decision.answer == .applied, decision.state.status == .canceled { callsEnded(scope, decision.state.calls) }
         return try await get(scope, id)
-    }
-
-    /// The answer of a browser or an external system to its call. False: the call already had its outcome.
-    ///
-    /// - Parameter targets: whose calls the caller may answer; 409 `wrong_target` for those of others.
-    public func submitResult(
-        _ scope: TenantScope, _ id: RunID, callID: CallID, outcome: ToolOutcome, targets: Set<ToolTarget> = [.browser, .external]
-    ) async throws -> Bool {
-        _ = try await get(scope, id)
-        guard let call = try await database.tenant(scope).toolCall(callID), call.runID == id else {
-            throw GatewayError.notFound("tool_call")
-        }
-        guard targets.contains(call.target), call.target == .browser || call.target == .external else {
-            throw GatewayError.conflict(
-                "wrong_target", "A call of target \(call.target.rawValue) is answered by its \(call.target.rawValue), not over this route.")
-        }
-        guard call.status != .awaitingApproval else {
-            throw GatewayError.conflict(
-                "approval_pending", "This call waits for a person: approve or deny it first, at …/tool-calls/\(callID)/approve or /deny.")
-        }
-        let named = outcome.named(call.target == .browser ? .browser : .external)
-        let decision = try await decide(scope, id) { RunMachine.record(named, of: callID, in: $0) }
-        return decision.answer == .applied
-            || decision.state.call(callID)?.outcome == named.bounded(to: decision.state.call(callID)?.maxResultBytes)
-                && decision.answer == .nothingToDo
-                && call.finishedAt == nil
     }
 
     /// The loop of every decision from outside: fold the log, decide, write, publish; when someone else wrote first, again. What a
@@ -226,6 +211,7 @@ public final class RunService: Sendable {
                 for event in events { try state.apply(event) }
                 folds.keep(state, scope, id)
                 publisher.publish(events, of: id)
+                childNotices.note(state, of: id, scope)
                 wake(id, transition, leaseOwner: answer.leaseOwner)
                 return Decision(answer: .applied, state: state, leaseOwner: answer.leaseOwner)
             case .conflict: continue
@@ -241,17 +227,6 @@ public final class RunService: Sendable {
             if !workers.nudge() { wakeups.runReady() }
         } else if let leaseOwner {
             if leaseOwner == replicaID { workers.active.wake(id) } else { wakeups.runWritten(id, worker: leaseOwner) }
-        }
-    }
-}
-
-extension ToolOutcome {
-    /// The same outcome as given by `source`.
-    func named(_ source: ResultSource) -> ToolOutcome {
-        switch self {
-        case .result(let json, _): .result(json, source: source)
-        case .failed(let error, _): .failed(error, source: source)
-        case .expired, .denied, .canceled: self
         }
     }
 }
