@@ -190,10 +190,10 @@ def the_example(page, origin):
     said = [e["data"]["text"] for e in log if e["type"] == "assistant.message"]
     assert page.evaluate(TEXTS) == said
     grown = page.evaluate("window.grown")
-    assert len(grown) > 2 * len(said), f"the text did not grow, it was there: {len(grown)}"
-    for texts in grown:
-        for text, whole in zip(texts, said):
-            assert whole.startswith(text), f"not a beginning of the answer: {text!r}"
+    seen = [(text, whole) for texts in grown for text, whole in zip(texts, said)]
+    assert any(0 < len(text) < len(whole) for text, whole in seen), "the text did not grow, it was there"
+    for text, whole in seen:
+        assert whole.startswith(text), f"not a beginning of the answer: {text!r}"
     # The token is in the address of the stream, and in no other.
     for url in page.requests:
         assert token["token"] not in url or urllib.parse.urlsplit(url).path == f"/api/runs/{run}/stream" or url.startswith(origin + "#"), url
@@ -261,15 +261,15 @@ def a_held_call(page, origin):
     page.type(".call:last-of-type textarea", "yes")
     page.click("Answer")
     page.wait(ENDED, "the end")
-    if any(e["data"].get("held") for e in events(run)):
-        assert page.evaluate("window.asked") == ["May the agent do exactly this?", "May I?"], page.evaluate("window.asked")
+    assert page.evaluate("window.asked") == ["May the agent do exactly this?", "May I?"], page.evaluate("window.asked")
 
 
 def cut_connections(page, origin):
     """Every event once, over connections that break in the middle of one."""
-    words = " ".join(f"word{number}" for number in range(120))
-    agent("talker", [{"text": words, "chunkCharacters": 8, "delayMilliseconds": 15}], [])
-    proxy = CuttingProxy([700, 3000, 5000])
+    words = " ".join(f"word{number}" for number in range(400))
+    agent("talker", [{"text": words, "chunkCharacters": 16, "delayMilliseconds": 10}], [])
+    # Small enough for a log whose pieces were all merged, too.
+    proxy = CuttingProxy([700, 1200, 2500])
     run, token = start("talker")
     show(page, origin, run, token, gateway=proxy.url)
     page.wait(ENDED, "the end")

@@ -129,7 +129,7 @@ function actions(call, list) {
         await act();
       } catch (failure) {
         // The event that says so comes over the stream.
-        if (call.state !== state || ["approval_already_decided", "denied_by_policy"].includes(failure.code)) return;
+        if (call.state !== state || ["approval_already_decided", "approval_pending", "denied_by_policy"].includes(failure.code)) return;
         [problem.textContent, problem.hidden] = [failure.message, false];
         for (const other of buttons) other.disabled = false;
       }
