@@ -236,6 +236,22 @@ public enum Limits {
     public static let serverToolsAtOnce = 8
     /// As long as a run can last.
     public static let maxWaitingSeconds = maxRunSeconds
+    /// A timer may fire so long after its time, when no gateway ran meanwhile.
+    public static let timerGraceSeconds = 86_400
+    /// The poll behind timers and deliveries, how many of them one look takes, and for how long they are then this process's.
+    public static let schedulePollMilliseconds = 1000
+    public static let maxNotedTimes = 1024
+    public static let scheduledBatch = 64
+    public static let scheduledLeaseSeconds = 60
+    /// Deliveries of a process at once, and those of one tenant among them.
+    public static let deliveriesAtOnce = 64
+    public static let deliveriesOfTenantAtOnce = 8
+    /// One attempt to deliver a call.
+    public static let deliverySeconds = 30
+    /// Between attempts: doubled from the first to the last, with a random part; a longer `Retry-After` is heeded up to an hour.
+    public static let firstRetrySeconds = 1
+    public static let lastRetrySeconds = 60
+    public static let maxRetryAfterSeconds = 3600
     /// An expression, and its evaluation: values looked at or made, and bytes of the texts and lists that it makes.
     public static let maxExpressionBytes = 8 * 1024
     public static let maxExpressionDepth = 64

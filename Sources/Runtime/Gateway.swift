@@ -18,6 +18,7 @@ public final class Gateway: Sendable {
     public let keyHolds: KeyHolds
     public let keys: KeyService
     public let secrets: SecretService
+    public let external: ExternalService
     public let tenants: TenantService
     public let audit: AuditService
     public let agents: AgentService
@@ -43,6 +44,7 @@ public final class Gateway: Sendable {
     private let workers: RunWorkers
     private let performer: RunPerformer
     private let sweepers: Sweepers
+    private let scheduled: ScheduledCalls
     private let accessWatch: AccessWatch
 
     public struct Dependencies: Sendable {
@@ -110,12 +112,23 @@ public final class Gateway: Sendable {
             gate: gate, limiter: limiter, metrics: metrics, logger: logger)
         devices = DeviceService(configuration: configuration, database: database, redis: redis, hub: deviceHub, runs: runs)
         link.hub = deviceHub
+        let versions = VersionBook(database: database)
+        external = ExternalService(
+            database: database, keys: configuration.masterKeys, runs: runs, versions: versions, secrets: secrets, logger: logger)
+        scheduled = ScheduledCalls(
+            database: database, runs: runs,
+            deliveries: Deliveries(
+                database: database, runs: runs, versions: versions, secrets: secrets, external: external, egress: egress, gate: gate,
+                publicURL: configuration.publicURL, logger: logger), logger: logger)
         performer = RunPerformer(
-            database: database, publisher: publisher, versions: VersionBook(database: database),
+            database: database, publisher: publisher, versions: versions,
             models: ModelDirectory(clients: [
                 "simulated": { _ in SimulatedModel() }, "openai-compatible": { OpenAIChatClient(exchange: $0) },
             ]), egress: egress, secrets: secrets, gate: gate, tokens: limiter.tokens, active: active, folds: runs.folds,
-            callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
+            callsCommitted: { [scheduled] claimed, calls in
+                link.callsCommitted(claimed, calls)
+                scheduled.note(calls)
+            },
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)
         accessWatch = AccessWatch(
@@ -176,6 +189,10 @@ public final class Gateway: Sendable {
             }
             group.addTask {
                 await self.sweepers.run()
+                return .helper
+            }
+            group.addTask {
+                await self.scheduled.run()
                 return .helper
             }
             group.addTask {

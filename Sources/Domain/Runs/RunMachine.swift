@@ -40,7 +40,7 @@ public enum RunMachine {
         }
         if state.isStepOpen { return .callModel(step: state.step, discardAfterSeq: state.stepStartSeq) }
         let open = state.openCalls
-        let server = open.filter { $0.target == .server }
+        let server = open.filter { $0.target == .server && $0.dueAt == nil }
         if !server.isEmpty { return .runServerCalls(server) }
         if !open.isEmpty {
             return .end(RunTransition(events: [statusEvent(.waitingTool)], status: .waitingTool))
@@ -94,7 +94,7 @@ public enum RunMachine {
         for call in calls { add(call, step: state.step, to: &transition) }
         let waits = transition.newCalls.contains { new in !transition.outcomes.contains { $0.callID == new.callID } }
         let runsHere = transition.newCalls.contains { new in
-            new.target == .server && !transition.outcomes.contains { $0.callID == new.callID }
+            new.target == .server && !new.isTimer && !transition.outcomes.contains { $0.callID == new.callID }
         }
         if waits && !runsHere {
             transition.events.append(statusEvent(.waitingTool))
@@ -127,18 +127,21 @@ public enum RunMachine {
             writer.field("args", raw: call.arguments)
             writer.field("step", int: step)
             writer.field("timeoutSeconds", int: call.timeoutSeconds)
+            if case .timer(let due) = call.schedule { writer.field("dueAt", string: due.description) }
         }
     }
 
     /// A call has come to something. nil when it already had an outcome, or is not of this step: the first wins.
-    public static func record(_ outcome: ToolOutcome, of callID: CallID, in state: RunState) -> RunTransition? {
+    public static func record(
+        _ outcome: ToolOutcome, of callID: CallID, in state: RunState, reason: String = "tool_results"
+    ) -> RunTransition? {
         guard !state.status.isTerminal, let call = state.call(callID), call.isOpen else { return nil }
         var transition = RunTransition(events: [RunEventData.outcome(outcome, of: callID)])
         if call.target != nil { transition.outcomes = [CallOutcome(callID: callID, outcome: outcome)] }
         if state.status == .waitingTool, state.openCalls.count == 1 {
             transition.events.append(statusEvent(.queued))
             transition.status = .queued
-            transition.resumeReason = "tool_results"
+            transition.resumeReason = reason
         }
         return transition
     }

@@ -7,6 +7,8 @@ public struct CallState: Sendable, Hashable {
     public var arguments: RawJSON?
     public var deviceID: DeviceID?
     public var dispatches: Int
+    /// When its result comes by itself.
+    public var dueAt: Timestamp?
     public var outcome: ToolOutcome?
 
     /// Asked of a target and without an outcome.
@@ -103,6 +105,7 @@ public struct RunState: Sendable, Hashable {
             update(event, data) { call in
                 call.target = data["target"]?.string.flatMap(ToolTarget.init(rawValue:))
                 call.arguments = data["args"]?.rawJSON
+                call.dueAt = data["dueAt"]?.string.flatMap { Timestamp(rfc3339: $0) }
             }
         case .toolCallDispatched:
             update(event, data) { call in

@@ -9,10 +9,12 @@ public struct NewToolCall: Sendable, Hashable {
     public let arguments: RawJSON
     public let device: DeviceSelector?
     public let timeoutSeconds: Int
+    /// What of it is due at a time, and needs no worker until then.
+    public let schedule: CallSchedule?
 
     public init(
         callID: CallID, providerCallID: String, tool: String, target: ToolTarget, arguments: RawJSON, device: DeviceSelector?,
-        timeoutSeconds: Int
+        timeoutSeconds: Int, schedule: CallSchedule? = nil
     ) {
         self.callID = callID
         self.providerCallID = providerCallID
@@ -21,6 +23,33 @@ public struct NewToolCall: Sendable, Hashable {
         self.arguments = arguments
         self.device = device
         self.timeoutSeconds = timeoutSeconds
+        self.schedule = schedule
+    }
+}
+
+extension NewToolCall {
+    var isTimer: Bool { if case .timer = schedule { true } else { false } }
+}
+
+/// What is due for a call, and when.
+public enum CallSchedule: Sendable, Hashable {
+    /// Its result.
+    case timer(Timestamp)
+    /// The first attempt to deliver it to an external tool: at once.
+    case delivery(Timestamp)
+
+    public var dueAt: Timestamp {
+        switch self {
+        case .timer(let time), .delivery(let time): time
+        }
+    }
+
+    /// As it is stored.
+    public var kind: String {
+        switch self {
+        case .timer: "timer";
+        case .delivery: "delivery"
+        }
     }
 }
 

@@ -119,7 +119,8 @@ public struct AgentService: Sendable {
     ) async throws -> String {
         let parsed = try parsed(config, pointer: pointer, agentName: agentName)
         try checkPolicy(parsed, tenant.scope, pointer: pointer)
-        let violations = try await SecretService.violations(of: parsed, at: pointer, in: tenant)
+        var violations = try await SecretService.violations(of: parsed, at: pointer, in: tenant)
+        violations += try await ExternalService.violations(of: parsed, at: pointer, in: tenant)
         if !violations.isEmpty {
             throw GatewayError(
                 status: 422, code: "secret_not_usable", detail: "The config names secrets that it cannot use.", violations: violations)
@@ -151,26 +152,7 @@ public struct AgentService: Sendable {
             throw .invalidBody(
                 JSONViolation(pointer: "\(pointer)/agent/name", message: "must be \(agentName), the agent's name, which is for life"))
         }
-        try refuseUnbuilt(parsed, pointer: pointer)
         return parsed
-    }
-
-    /// What the config's format knows and this process cannot carry out.
-    private func refuseUnbuilt(_ parsed: AgentConfig, pointer: String) throws(GatewayError) {
-        for (index, tool) in parsed.tools.enumerated() {
-            if case .waiting = tool.serverKind {
-                throw .invalidBody(
-                    JSONViolation(
-                        pointer: "\(pointer)/tools/\(index)/executionType", message: "names a kind of tool that this version cannot run yet"
-                    ))
-            }
-            if tool.external != nil {
-                throw .invalidBody(
-                    JSONViolation(
-                        pointer: "\(pointer)/tools/\(index)/execution",
-                        message: "must be absent: external tools are answered over POST /api/runs/{runId}/tool-results in this version"))
-            }
-        }
     }
 
     private func checkPolicy(_ parsed: AgentConfig, _ scope: TenantScope, pointer: String) throws(GatewayError) {

@@ -55,9 +55,13 @@ struct ToolCallPreparer {
         } catch {
             return refusal(call, "invalid_arguments", "The arguments are not valid JSON: \(error).")
         }
+        let schedule: CallSchedule?
+        do throws(TemplateError) { schedule = try tool.schedule(arguments, now: .now()) } catch {
+            return refusal(call, "invalid_arguments", error.message)
+        }
         let new = NewToolCall(
             callID: call.callID, providerCallID: call.providerCallID, tool: tool.name, target: tool.target, arguments: arguments,
-            device: tool.device, timeoutSeconds: tool.timeoutSeconds)
+            device: tool.device, timeoutSeconds: tool.timeoutSeconds(with: schedule), schedule: schedule)
         if let denied = gate.refusal(claimed.scope, agent: claimed.agentName, tool: tool) {
             return .refused(call, tool: new, outcome: denied)
         }

@@ -67,30 +67,64 @@ extension TenantDatabase {
                 \(outcomes.map { $0.outcome.result?.string }), \(outcomes.map { $0.outcome.error?.json.string }),
                 \(transition.dispatches.map(\.callID)), \(transition.dispatches.map(\.deviceID)))
             """
-        return transition.spending.map { counting($0, of: run, decision) } ?? decision
+        return with(decision, [transition.spending.map { counting($0, of: run) }, scheduling(transition, of: run)].compactMap { $0 })
     }
 
-    /// The decision, and in the same statement what it cost: in the books if it was applied, and only then.
-    private func counting(_ spending: TokenSpending, of run: RunID, _ decision: SQL) -> SQL {
-        let first = decision.parameters.count + 1
+    /// The decision, and in the same statement what belongs to it where it was applied.
+    private func with(_ decision: SQL, _ parts: [(Int) -> SQL]) -> SQL {
+        guard !parts.isEmpty else { return decision }
+        var parameters = decision.parameters
+        var text = "WITH decided AS MATERIALIZED (\(decision.text))"
+        for part in parts {
+            let sql = part(parameters.count + 1)
+            text += ", " + sql.text
+            parameters += sql.parameters
+        }
+        return SQL(unsafeSQL: text + " SELECT answer, last_seq, lease_owner FROM decided", parameters: parameters)
+    }
+
+    /// Timers and deliveries of the calls that were admitted.
+    private func scheduling(_ transition: RunTransition, of run: RunID) -> ((Int) -> SQL)? {
+        let calls = transition.newCalls.filter { call in
+            call.schedule != nil && !transition.outcomes.contains { $0.callID == call.callID }
+        }
+        guard !calls.isEmpty else { return nil }
+        let values: [PostgresValue] = [
+            PostgresValue(tenantID), PostgresValue(run), PostgresValue(calls.map(\.callID)),
+            PostgresValue(calls.compactMap { $0.schedule?.kind }), PostgresValue(calls.compactMap { $0.schedule?.dueAt }),
+        ]
+        return { first in
+            SQL(
+                unsafeSQL: """
+                    scheduled AS (
+                        INSERT INTO hsafa.scheduled_calls (tenant_id, run_id, call_id, kind, due_at)
+                        SELECT $\(first), $\(first + 1), c.call_id, c.kind, c.due_at
+                        FROM decided, unnest($\(first + 2), $\(first + 3), $\(first + 4)) AS c (call_id, kind, due_at)
+                        WHERE decided.answer = 'applied')
+                    """, parameters: values)
+        }
+    }
+
+    /// What it cost: in the books if it was applied, and only then.
+    private func counting(_ spending: TokenSpending, of run: RunID) -> (Int) -> SQL {
         let values: [PostgresValue] = [
             PostgresValue(tenantID), PostgresValue(run), PostgresValue(Int32(spending.day.daysSinceUnixEpoch)),
             PostgresValue(spending.model), PostgresValue(Int64(spending.usage.inputTokens)),
             PostgresValue(Int64(spending.usage.outputTokens)),
         ]
-        let text = """
-            WITH decided AS MATERIALIZED (\(decision.text)), counted AS (
-                INSERT INTO hsafa.usage_daily AS u (tenant_id, day, model, stripe, input_tokens, output_tokens, model_calls)
-                SELECT $\(first), '1970-01-01'::date + $\(first + 2), $\(first + 3), (get_byte(uuid_send($\(first + 1)), 15) & 63)::smallint,
-                    $\(first + 4), $\(first + 5), 1
-                FROM decided WHERE answer = 'applied'
-                ON CONFLICT (tenant_id, day, model, stripe) DO UPDATE SET
-                    input_tokens = u.input_tokens + excluded.input_tokens,
-                    output_tokens = u.output_tokens + excluded.output_tokens, model_calls = u.model_calls + 1
-            )
-            SELECT answer, last_seq, lease_owner FROM decided
-            """
-        return SQL(unsafeSQL: text, parameters: decision.parameters + values)
+        return { first in
+            SQL(
+                unsafeSQL: """
+                    counted AS (
+                        INSERT INTO hsafa.usage_daily AS u (tenant_id, day, model, stripe, input_tokens, output_tokens, model_calls)
+                        SELECT $\(first), '1970-01-01'::date + $\(first + 2), $\(first + 3),
+                            (get_byte(uuid_send($\(first + 1)), 15) & 63)::smallint, $\(first + 4), $\(first + 5), 1
+                        FROM decided WHERE answer = 'applied'
+                        ON CONFLICT (tenant_id, day, model, stripe) DO UPDATE SET
+                            input_tokens = u.input_tokens + excluded.input_tokens,
+                            output_tokens = u.output_tokens + excluded.output_tokens, model_calls = u.model_calls + 1)
+                    """, parameters: values)
+        }
     }
 
     /// The fold of a run's log, deltas left out but counted; nil when there is no such run.
