@@ -9,6 +9,10 @@ public struct GatewayIntervals: Sendable {
     public var limitsAge: Duration = .seconds(Limits.tenantLimitsSeconds)
     /// Between looks for calls that devices were not sent.
     public var callSweep: Duration = .milliseconds(Limits.callSweepMilliseconds)
+    /// Between looks for timers and deliveries that are due.
+    public var schedulePoll: Duration = .milliseconds(Limits.schedulePollMilliseconds)
+    /// One attempt to deliver a call, its whole answer included.
+    public var deliveryAttempt: Duration = .seconds(Limits.deliverySeconds)
     /// How long Redis is left alone after a command that it did not answer in time.
     public var redisPause: Duration = .milliseconds(Limits.redisPauseMilliseconds)
 

@@ -66,8 +66,12 @@ struct RunPrinter {
             terminal.line("\(terminal.yellow("?")) \(name) waits for approval \(terminal.dim("call \(callId)"))")
         case "tool.call.approved": terminal.line("\(terminal.green("✓")) \(name) approved")
         case "tool.call.dispatched":
-            terminal.line(
-                terminal.dim("· sent to \(data["deviceId"]?.string.map { "device \(Terminal.brief($0, limit: 36))" } ?? "its executor")"))
+            if let due = data["dueAt"]?.string {
+                terminal.line(terminal.dim("· waits until \(Terminal.brief(due, limit: 36))"))
+            } else {
+                let device = data["deviceId"]?.string.map { "sent to device \(Terminal.brief($0, limit: 36))" }
+                terminal.line(terminal.dim("· \(device ?? "taken by its system")"))
+            }
         case "tool.result.received":
             if let error = data["error"] {
                 terminal.line("\(terminal.red("✗")) \(name) \(compact(error))")

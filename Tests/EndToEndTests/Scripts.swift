@@ -24,6 +24,16 @@ enum Scripts {
             ])
     }
 
+    /// Calls one tool, then tells what it gave.
+    static func tool(name: String, tool: String, arguments: String = "{}") -> RawJSON {
+        config(
+            name,
+            steps: [
+                RawJSON(trusted: Array(#"{"toolCalls":[{"name":"t","arguments":\#(arguments)}]}"#.utf8)),
+                RawJSON(#"{"text":"It said {{lastToolResult}}"}"#),
+            ], tools: [RawJSON(trusted: Array(tool.utf8))])
+    }
+
     private static func config(_ name: String, steps: [RawJSON], tools: [RawJSON]) -> RawJSON {
         RawJSON.object { writer in
             writer.field("version", string: "1.0")

@@ -85,6 +85,26 @@ struct MCPTests {
         #expect(codes == ["invalid_arguments", "unknown_tool", "unknown_tool"])
     }
 
+    @Test func `a secret in a header reaches its server, and is in no event, even where a tool gives it back`() async throws {
+        let tenant = try await TestTenant.make()
+        let server = try await MCPServerProcess.shared(.two, .http)
+        let value = "mcp-\(UUID().uuidString)"
+        SuiteLog.noteSecret(value)
+        _ = try await tenant.client.secrets.set("MCP", value: value, hosts: ["127.0.0.1:\(server.port)"])
+        let run = try await run(
+            tenant,
+            Self.config(
+                [Self.calls(("modern.whoami", "{}")), Config.tellsResult],
+                [Self.server("modern", server.url, #","headers":{"X-Tenant":"${secret.MCP}"}"#)]))
+        let events = try await tenant.events(run)
+        #expect(events.last?.type == "run.completed")
+        // The tool says who asks by that header: so it was there, and was cut out of what came back.
+        #expect(try outcomes(events)["modern.whoami"] == #""[secret MCP]""#)
+        for event in events { #expect(!event.data.string.contains(value), "\(event.type)") }
+        let stored = try await tenant.send("GET", "/api/runs/\(run)/tool-calls").text
+        #expect(!stored.contains(value) && stored.contains("[secret MCP]"))
+    }
+
     @Test func `a server that is away costs the run its own tools only`() async throws {
         let tenant = try await TestTenant.make()
         let here = try await MCPServerProcess.shared(.two, .http).url

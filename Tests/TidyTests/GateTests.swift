@@ -9,6 +9,9 @@ struct GateTests {
         ("RequestCall(", ["Sources/Runtime/Tools/ServerTools.swift"]),
         ("DeviceFrame.call(", ["Sources/Runtime/Devices/DeviceDispatch.swift"]),
         ("RunMachine.dispatch(", ["Sources/Runtime/Devices/DeviceDispatch.swift"]),
+        ("Delivery(", ["Sources/Runtime/External/Deliveries.swift"]),
+        ("delivery.post(", ["Sources/Runtime/External/Deliveries.swift"]),
+        ("RunMachine.schedule(", ["Sources/Runtime/Runs/RunPerformer.swift"]),
     ]
 
     private func sources() throws -> [SourceTree.File] { try SourceTree.sources.get() }
@@ -29,6 +32,8 @@ struct GateTests {
         #expect(server.contains("_ pass: ToolPass"))
         let device = try #require(SourceTree.read("Sources/Runtime/Devices/DeviceDispatch.swift"))
         #expect(device.contains("let pass: ToolPass"))
+        let external = try #require(SourceTree.read("Sources/Runtime/External/Delivery.swift"))
+        #expect(external.contains("func post(_ pass: ToolPass)"))
     }
 
     @Test func `policies decide in one place`() throws {

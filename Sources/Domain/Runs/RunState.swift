@@ -7,6 +7,10 @@ public struct CallState: Sendable, Hashable {
     public var arguments: RawJSON?
     public var deviceID: DeviceID?
     public var dispatches: Int
+    /// When its result comes by itself.
+    public var dueAt: Timestamp?
+    /// The gateway posts it to the tool's system; otherwise whoever answers it asks for it.
+    public var isDelivered = false
     public var outcome: ToolOutcome?
     /// As requested, policy's bounds included.
     public var timeoutSeconds: Int?
@@ -131,6 +135,7 @@ public struct RunState: Sendable, Hashable {
                 call.arguments = data["args"]?.rawJSON
                 call.timeoutSeconds = data["timeoutSeconds"]?.int
                 call.maxResultBytes = data["maxResultBytes"]?.int
+                call.isDelivered = data["delivery"] != nil
             }
             for rule in data["countedRules"].map({ Array($0.elements) }) ?? [] {
                 if let rule = rule.string { callsByRule[rule, default: 0] += 1 }
@@ -148,6 +153,7 @@ public struct RunState: Sendable, Hashable {
         case .toolCallDispatched:
             update(event, data) { call in
                 call.deviceID = data["deviceId"]?.string.flatMap { DeviceID($0) }
+                call.dueAt = data["dueAt"]?.string.flatMap { Timestamp(rfc3339: $0) }
                 call.dispatches += 1
             }
         case .toolResultReceived, .toolCallExpired, .toolCallDenied, .toolCallCanceled:

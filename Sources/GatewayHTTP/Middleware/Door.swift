@@ -16,7 +16,7 @@ struct Door: Sendable {
         _ request: Request, _ context: OpenContext, _ scope: Scope, _ handle: (AuthenticatedContext) async throws -> Response
     ) async throws -> Response {
         let principal = try await authenticate.principal(of: request, context)
-        return try await rateLimit(principal, context) { place in
+        return try await rateLimit(principal.scope, context) { place in
             try await handle(try authenticate.authorized(principal, context, scope: scope, place: place))
         }
     }
@@ -25,6 +25,6 @@ struct Door: Sendable {
         adminOf request: Request, _ context: OpenContext, _ handle: (AdminContext) async throws -> Response
     ) async throws -> Response {
         let principal = try await authenticate.principal(of: request, context)
-        return try await rateLimit(principal, context) { _ in try await handle(try authenticate.admin(principal, context)) }
+        return try await rateLimit(principal.scope, context) { _ in try await handle(try authenticate.admin(principal, context)) }
     }
 }

@@ -26,20 +26,27 @@ public final class RunService: Sendable {
     private let replicaID: ReplicaID
     private let logger: Logger
     private let created: MetricCounter
+    private let schedule: ScheduleNotes
+    /// What comes from outside may hold what a config has sent out with the call.
+    private let withoutSecrets: @Sendable (ToolOutcome, AgentVersionID, TenantScope) async throws -> ToolOutcome
     let folds = RunFolds()
     /// Called with the calls that a cancel or a failure ended, so that devices hear of it.
     let callsEnded: @Sendable (TenantScope, [CallState]) -> Void
 
     init(
-        database: Database, publisher: RunPublisher, wakeups: Wakeups, workers: RunWorkers, replicaID: ReplicaID,
-        metrics: MetricsRegistry, logger: Logger, callsEnded: @escaping @Sendable (TenantScope, [CallState]) -> Void
+        database: Database, publisher: RunPublisher, wakeups: Wakeups, workers: RunWorkers, schedule: ScheduleNotes, replicaID: ReplicaID,
+        metrics: MetricsRegistry, logger: Logger,
+        withoutSecrets: @escaping @Sendable (ToolOutcome, AgentVersionID, TenantScope) async throws -> ToolOutcome,
+        callsEnded: @escaping @Sendable (TenantScope, [CallState]) -> Void
     ) {
         self.database = database
         self.publisher = publisher
         self.wakeups = wakeups
         self.workers = workers
+        self.schedule = schedule
         self.replicaID = replicaID
         self.logger = logger
+        self.withoutSecrets = withoutSecrets
         self.callsEnded = callsEnded
         created = metrics.counter("hsafa_runs_created_total", help: "Runs created by this process.")
     }
@@ -166,7 +173,7 @@ public final class RunService: Sendable {
 
     /// The answer of a browser or an external system to its call. False: the call already had its outcome.
     public func submitResult(_ scope: TenantScope, _ id: RunID, callID: CallID, outcome: ToolOutcome) async throws -> Bool {
-        _ = try await get(scope, id)
+        let run = try await get(scope, id)
         guard let call = try await database.tenant(scope).toolCall(callID), call.runID == id else {
             throw GatewayError.notFound("tool_call")
         }
@@ -178,7 +185,8 @@ public final class RunService: Sendable {
             throw GatewayError.conflict(
                 "approval_pending", "This call waits for a person: approve or deny it first, at …/tool-calls/\(callID)/approve or /deny.")
         }
-        let named = outcome.named(call.target == .browser ? .browser : .external)
+        let shown = try await withoutSecrets(outcome, run.versionID, scope)
+        let named = shown.named(call.target == .browser ? .browser : .external)
         let decision = try await decide(scope, id) { RunMachine.record(named, of: callID, in: $0) }
         return decision.answer == .applied
             || decision.state.call(callID)?.outcome == named.bounded(to: decision.state.call(callID)?.maxResultBytes)
@@ -223,6 +231,7 @@ public final class RunService: Sendable {
                 folds.keep(state, scope, id)
                 publisher.publish(events, of: id)
                 wake(id, transition, leaseOwner: answer.leaseOwner)
+                schedule.note(transition.schedules)
                 return Decision(answer: .applied, state: state, leaseOwner: answer.leaseOwner)
             case .conflict: continue
             case .pastDeadline: return Decision(answer: .pastDeadline, state: state, leaseOwner: answer.leaseOwner)

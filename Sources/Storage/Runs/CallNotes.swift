@@ -3,11 +3,14 @@ import JSON
 import Postgres
 
 extension TenantDatabase {
-    /// The decision, and where it concerns people or the gate, what goes with it: approvals, and rows of the audit log. They are written
+    /// The decision, and where it concerns people, the gate or the clock, what goes with it: approvals, rows of the audit log, and what is due
+    /// at a time. They are written
     /// by functions that the statement calls once it is known that the decision was applied, so they see the rows that it wrote, and
     /// nothing of them is written without it.
     func noting(_ transition: RunTransition, of run: RunID, _ decision: SQL) -> SQL {
-        guard !transition.held.isEmpty || !transition.settled.isEmpty || !transition.decisions.isEmpty else { return decision }
+        guard
+            !transition.held.isEmpty || !transition.settled.isEmpty || !transition.decisions.isEmpty || !transition.schedules.isEmpty
+        else { return decision }
         var parameters = decision.parameters + [PostgresValue(tenantID), PostgresValue(run)]
         let (tenant, place) = (parameters.count - 1, parameters.count)
         var notes: [String] = []
@@ -29,6 +32,14 @@ extension TenantDatabase {
                     PostgresValue(settled.map { Int32($0.timeoutSeconds ?? 0) }),
                 ])
         }
+        if !transition.schedules.isEmpty {
+            note(
+                "note_schedules",
+                [
+                    PostgresValue(transition.schedules.map(\.callID)), PostgresValue(transition.schedules.map(\.kind.rawValue)),
+                    PostgresValue(transition.schedules.map { $0.due.postgresText }),
+                ])
+        }
         if !transition.decisions.isEmpty {
             note(
                 "note_decisions",
@@ -43,5 +54,17 @@ extension TenantDatabase {
             SELECT answer, last_seq, lease_owner, \(notes.joined(separator: ", ")) FROM written
             """
         return SQL(unsafeSQL: text, parameters: parameters)
+    }
+}
+
+extension ScheduleChange.Due {
+    /// As `note_schedules` reads it.
+    fileprivate var postgresText: String {
+        switch self {
+        case .now: "now"
+        case .at(let time): time.description
+        case .held: "infinity"
+        case .never: "never"
+        }
     }
 }

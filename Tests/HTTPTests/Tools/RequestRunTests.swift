@@ -188,9 +188,8 @@ struct RequestRunTests {
     }
 
     @Test(arguments: [
-        (#"{"name":"t","executionType":"waiting","execution":{"seconds":1}}"#, "/config/tools/0/executionType"),
-        (#"{"name":"t","target":"external","execution":{"url":"https://a.test/"}}"#, "/config/tools/0/execution"),
         (#"{"name":"t","executionType":"ai-agent","execution":{}}"#, "/config/tools/0/executionType"),
+        (#"{"name":"t","executionType":"image-generator","execution":{}}"#, "/config/tools/0/executionType"),
     ])
     func `a kind of tool that this version cannot run is refused at publish`(_ tool: String, _ pointer: String) async throws {
         let tenant = try await TestTenant.make()
