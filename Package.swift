@@ -111,7 +111,10 @@ let package = Package(
             dependencies: [
                 "Postgres", "Redis", "Storage", "Domain", "JSON", "Cryptography", "Argon2", nioCore, nioPosix, logging,
             ], path: "Tests/Support", swiftSettings: settings),
-        .target(name: "TestServers", dependencies: [nioCore, nioPosix, nioHTTP1, nioSSL], path: "Tests/Servers", swiftSettings: settings),
+        .target(name: "CSpawn", path: "Tests/CSpawn"),
+        .target(
+            name: "TestServers", dependencies: ["CSpawn", nioCore, nioPosix, nioHTTP1, nioSSL], path: "Tests/Servers",
+            swiftSettings: settings),
         .target(
             name: "TestContract", dependencies: ["HsafaClient", "JSON", "JSONSchema", nioHTTP1, yams], path: "Tests/Contract",
             swiftSettings: settings),
@@ -148,6 +151,6 @@ let package = Package(
                 "TestContract", "TestServers", "TestSupport", "HsafaClient", "Storage", "Domain", "JSON", "Postgres", "Redis",
                 "Cryptography", logging, nioCore, nioPosix, nioHTTP1,
             ]),
-        tests("TidyTests", [yams]),
+        tests("TidyTests", ["TestServers", yams]),
     ]
 )

@@ -141,15 +141,29 @@ run_child() {
     spawn TERM "" "" "$@"
     CHILD=$SPAWNED
     wait "$CHILD" || status=$?
+    # What it has started and left, also in process groups of their own: `swift test` gives its tests one.
+    end_session "$CHILD"
     CHILD=
     return "$status"
+}
+
+# end_session <id>: SIGKILL to whatever is left of a session; a session has the number of the process that began it.
+end_session() {
+    local file stat
+    for file in /proc/[0-9]*/stat; do
+        read -r stat 2>/dev/null <"$file" || continue
+        # The name, in parentheses, may hold anything; after it come the state, the parent, the group, the session.
+        read -ra stat <<<"${stat##*) }"
+        # shellcheck disable=SC2128 # an array from here on
+        [[ ${stat[3]} != "$1" ]] || { file=${file#/proc/} && kill -KILL "${file%/stat}" 2>/dev/null; } || true
+    done
 }
 
 stop_child() {
     [[ -n $CHILD ]] || return 0
     kill -TERM -- "-$CHILD" 2>/dev/null || true
     stop_process "$CHILD" TERM 10 KILL
-    kill -KILL -- "-$CHILD" 2>/dev/null || true
+    end_session "$CHILD"
     CHILD=
 }
 

@@ -3,6 +3,7 @@
 #
 #   FILTER=RunMachine          only the tests whose name matches
 #   SWIFT_TEST_FLAGS="…"       more flags for swift test
+#   TEST_MINUTES=15            after which a module is ended that still runs
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
@@ -51,11 +52,27 @@ else
     filters=()
     for folder in Tests/*Tests; do filters+=("^$(basename "$folder")\\."); done
 fi
+# A test that hangs stops neither the others nor the whole: its module is ended, and what was under way is named.
+TEST_MINUTES=${TEST_MINUTES:-15}
+module_log=$THROWAWAY/module.log
+run_module() {
+    local status=0
+    # shellcheck disable=SC2086 # several flags in one variable
+    run_child stdbuf --output=L timeout --kill-after=30 "${TEST_MINUTES}m" \
+        swift test ${SWIFT_BUILD_FLAGS:-} --skip-build --disable-xctest --filter "$1" ${SWIFT_TEST_FLAGS:-} \
+        > >(tee "$module_log") || status=$?
+    ((status == 124 || status == 137)) || return "$status"
+    warn "$1 did not end within $TEST_MINUTES minutes; still under way:"
+    awk '{ name = $0; sub(/^[^ ]+ (Test|Suite) /, "", name) }
+        / started\.$/ && !/ case passing / { sub(/ started\.$/, "", name); open[name] = 1 }
+        / (passed|failed|skipped)/ { sub(/ (with [0-9]+ test cases? )?(passed|failed|skipped).*$/, "", name); delete open[name] }
+        END { for (name in open) print "    " name }' "$module_log" >&2
+    return "$status"
+}
 failed=()
 for filter in "${filters[@]}"; do
     say "Testing $filter"
-    # shellcheck disable=SC2086 # several flags in one variable
-    run_child swift test ${SWIFT_BUILD_FLAGS:-} --skip-build --disable-xctest --filter "$filter" ${SWIFT_TEST_FLAGS:-} || failed+=("$filter")
+    run_module "$filter" || failed+=("$filter")
 done
 ((${#failed[@]} == 0)) || die "failed: ${failed[*]} (the gateways' logs: $TEST_LOG_DIRECTORY)"
 say "Searching the log of the suites for secrets"

@@ -32,6 +32,8 @@ public enum Limits {
     public static let maxEventsPageSize = 1000
     /// Data of the events of one page; a page holds one event at least.
     public static let maxEventsPageBytes = 4 << 20
+    /// Arguments and results of the tool calls of one page; a page holds one call at least.
+    public static let maxToolCallsPageBytes = 4 << 20
 
     // MARK: Idempotency
     public static let maxIdempotencyKeyBytes = 255
@@ -229,6 +231,18 @@ public enum Limits {
     public static let maxTenantPolicyBytes = 64 * 1024
     /// Of one tenant, over all its policies.
     public static let maxTenantPolicyRules = 1000
+    /// What conditions on one call's arguments may spend together, over all rules of both layers and all devices that are looked at: steps
+    /// of some 100 ns, and steps of patterns of some 20 ns. Over it the call is denied.
+    public static let maxDecisionSteps = 500_000
+    public static let maxDecisionPatternSteps = 1_000_000
+    /// Conditions of one tenant, compiled, over all its policies.
+    public static let maxTenantConditionBytes = 4 << 20
+    /// The same of what is stored already: patterns may take more in another version of PCRE2.
+    public static let maxStoredConditionBytes = 8 << 20
+    /// Policies of tenants, compiled, that one process keeps.
+    public static let maxCachedPolicyBytes = 256 << 20
+    /// Argument schemas of one agent version, compiled.
+    public static let maxConfigSchemaBytes = 16 << 20
     /// A tenant's policies are looked at again when they are older than this.
     public static let tenantPoliciesSeconds = 5
     /// Rules of tenants whose calls one process counts by the minute while Redis is away.

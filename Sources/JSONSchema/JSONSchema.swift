@@ -7,6 +7,9 @@ public struct JSONSchema: Sendable {
     /// Dynamic anchors of each resource, by name.
     let dynamicAnchors: [[String: Int]]
     private let limits: JSONSchemaLimits
+    /// About what it takes in memory, in bytes. A compiled pattern may be a thousand times as large as its text.
+    public let compiledBytes: Int
+    let patternBytes: Int
 
     /// Throws with the place in the schema when it is none.
     public init(_ schema: JSONNode, limits: JSONSchemaLimits = .default) throws(JSONSchemaError) {
@@ -15,7 +18,13 @@ public struct JSONSchema: Sendable {
         nodes = compiler.nodes
         dynamicAnchors = compiler.resources.map(\.dynamicAnchors)
         self.limits = limits
+        patternBytes = compiler.patternBytes
+        compiledBytes = patternBytes + nodes.count * Self.bytesPerNode + schema.raw.count * Self.bytesPerByte
     }
+
+    /// A node with its keywords, and what keeps texts and values of the schema, measured generously.
+    private static let bytesPerNode = 256
+    private static let bytesPerByte = 4
 
     public init(_ schema: RawJSON, limits: JSONSchemaLimits = .default) throws(JSONSchemaError) {
         let document: JSONDocument
@@ -23,9 +32,19 @@ public struct JSONSchema: Sendable {
         try self.init(document.root, limits: limits)
     }
 
+    /// Of one validation that is asked by itself.
+    private var budget: JSONSchemaBudget { JSONSchemaBudget(steps: limits.maxSteps, patternSteps: limits.maxPatternStepsInSum) }
+
     /// What is wrong with an instance, at most `limits.maxViolations`; empty: it is valid.
     public func violations(of instance: JSONNode) -> [JSONViolation] {
-        var validator = SchemaValidator(self, limits: limits)
+        var budget = budget
+        return violations(of: instance, within: &budget)
+    }
+
+    /// The same, out of a budget that others share.
+    public func violations(of instance: JSONNode, within budget: inout JSONSchemaBudget) -> [JSONViolation] {
+        var validator = SchemaValidator(self, limits: limits, budget)
+        defer { budget = validator.budget }
         return validator.validate(instance)
     }
 
@@ -37,7 +56,14 @@ public struct JSONSchema: Sendable {
 
     /// For those to whom "nobody knows" is not the same as "no".
     public func verdict(on instance: JSONNode) -> Verdict {
-        var validator = SchemaValidator(self, limits: limits)
+        var budget = budget
+        return verdict(on: instance, within: &budget)
+    }
+
+    /// The same, out of a budget that others share.
+    public func verdict(on instance: JSONNode, within budget: inout JSONSchemaBudget) -> Verdict {
+        var validator = SchemaValidator(self, limits: limits, budget)
+        defer { budget = validator.budget }
         let violations = validator.validate(instance)
         return validator.isUndecided ? .undecided : violations.isEmpty ? .accepts : .rejects
     }
@@ -65,8 +91,10 @@ public struct JSONSchemaLimits: Sendable {
     public var maxSchemaBytes = 64 * 1024
     /// Of all compiled patterns together.
     public var maxPatternBytes = 1 << 20
-    /// Items of a pattern that one search may try, over all places where it may begin.
+    /// Items of a pattern that one search may try, over all places where it may begin, and bytes that it passes over.
     public var maxPatternSteps = 100_000
+    /// The same of all searches of one validation.
+    public var maxPatternStepsInSum = 1_000_000
 
     public static let `default` = JSONSchemaLimits()
 

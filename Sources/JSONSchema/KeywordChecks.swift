@@ -176,10 +176,11 @@ extension SchemaValidator {
         case .reference(let target): return applyInPlace(target, value, &marks)
         case .dynamicReference(let target, let name): return applyInPlace(dynamicTarget(target, name), value, &marks)
         case .metaschema:
-            do throws(JSONSchemaError) { _ = try JSONSchema(value, limits: limits) } catch {
-                return fail("must be a JSON Schema: \(error)")
+            // Compiling is work by the byte, and by what its patterns come to; one that fails may have done most of it.
+            guard charge(value.raw.count) else { return false }
+            do throws(JSONSchemaError) { return charge(try JSONSchema(value, limits: limits).patternBytes / 16) } catch {
+                return charge(limits.maxSteps / 16) && fail("must be a JSON Schema: \(error)")
             }
-            return true
         default: return true
         }
     }

@@ -21,12 +21,14 @@ public final class Pattern: Sendable {
     // Compiled code is never written again, and PCRE2 lets threads share it (pcre2api, "Multithreading").
     private nonisolated(unsafe) let code: OpaquePointer
     private let maxSteps: Int
+    /// Of each item that is tried.
+    private let stepWeight: Int
     /// What the compiled pattern takes.
     public let compiledBytes: Int
     private static let maxPatternBytes = 4096
     private static let maxTextBytes = 16 * 1024
 
-    /// - Parameter maxSteps: items of the pattern that one search may try, of some 20 ns each.
+    /// - Parameter maxSteps: items of the pattern that one search may try, of some 20 ns each; bytes passed over count beside them.
     public init(_ source: String, maxSteps: Int = 100_000) throws(Failure) {
         guard source.utf8.count <= Self.maxPatternBytes else {
             throw Failure(offset: 0, message: "is longer than \(Self.maxPatternBytes) bytes")
@@ -46,6 +48,7 @@ public final class Pattern: Sendable {
         else { throw Failure(offset: offset, message: Self.text(of: error)) }
         self.code = code
         self.maxSteps = maxSteps
+        stepWeight = 1 + Self.largestCount(in: source) / Self.bytesPerStep
         var size = 0
         pcre2_pattern_info_8(code, UInt32(PCRE2_INFO_SIZE), &size)
         compiledBytes = size
@@ -53,26 +56,61 @@ public final class Pattern: Sendable {
 
     deinit { pcre2_code_free_8(code) }
 
+    /// Bytes that are passed over in about the time of a step.
+    private static let bytesPerStep = 64
+    /// Of a search that ends at once.
+    private static let stepsPerSearch = 8
+
+    /// What a search has left, and where it was last.
+    private struct Progress {
+        var left: Int
+        let weight: Int
+        var position = 0
+    }
+
     /// Whether some part of `text` matches.
     public func search(_ text: String) -> Answer {
+        var steps = maxSteps
+        return search(text, within: &steps)
+    }
+
+    /// The same, out of steps that other searches share: what is spent is taken off, and nothing is left where they did not suffice.
+    public func search(_ text: String, within steps: inout Int) -> Answer {
+        let cost = Self.stepsPerSearch + text.utf8.count / Self.bytesPerStep
+        guard cost <= steps else {
+            steps = 0
+            return .undecided
+        }
+        steps -= cost
+        var progress = Progress(left: min(maxSteps, steps), weight: stepWeight)
+        let granted = progress.left
+        let answer = search(text, &progress)
+        steps -= granted - max(0, progress.left)
+        return answer
+    }
+
+    private func search(_ text: String, _ progress: inout Progress) -> Answer {
         guard text.utf8.count <= Self.maxTextBytes, let context = pcre2_match_context_create_8(nil) else { return .undecided }
         defer { pcre2_match_context_free_8(context) }
-        pcre2_set_match_limit_8(context, UInt32(clamping: maxSteps))
+        pcre2_set_match_limit_8(context, UInt32(clamping: progress.left))
         pcre2_set_depth_limit_8(context, 1000)
         // In KiB.
         pcre2_set_heap_limit_8(context, 4096)
         guard let data = pcre2_match_data_create_8(1, nil) else { return .undecided }
         defer { pcre2_match_data_free_8(data) }
-        var left = maxSteps
         var text = text
-        return withUnsafeMutablePointer(to: &left) { left in
+        return withUnsafeMutablePointer(to: &progress) { progress in
             pcre2_set_callout_8(
                 context,
-                { _, left in
-                    guard let left = left?.assumingMemoryBound(to: Int.self), left.pointee > 0 else { return PCRE2_ERROR_CALLOUT }
-                    left.pointee -= 1
-                    return 0
-                }, left)
+                { block, progress in
+                    guard let progress = progress?.assumingMemoryBound(to: Progress.self), let block else { return PCRE2_ERROR_CALLOUT }
+                    // One item may take a text's length: what it has passed over since the last counts beside it.
+                    let position = block.pointee.current_position
+                    let passed = max(0, position - progress.pointee.position)
+                    progress.pointee.position = position
+                    progress.pointee.left -= progress.pointee.weight + passed / Pattern.bytesPerStep
+                    return progress.pointee.left > 0 ? 0 : PCRE2_ERROR_CALLOUT
+                }, progress)
             return text.withUTF8 { bytes in
                 let found = pcre2_match_8(code, bytes.baseAddress ?? Self.empty, bytes.count, 0, UInt32(PCRE2_NO_UTF_CHECK), data, context)
                 return found >= 0 ? .matches : found == PCRE2_ERROR_NOMATCH ? .differs : .undecided
@@ -82,6 +120,16 @@ public final class Pattern: Sendable {
 
     // What stands for the address of no bytes at all: never read, never written.
     private nonisolated(unsafe) static let empty = UnsafePointer(UnsafeMutablePointer<UInt8>.allocate(capacity: 1))
+
+    /// Of a count in braces: an item that must come so often may look at as many bytes before it fails, and nobody hears of it.
+    private static func largestCount(in source: String) -> Int {
+        var largest = 0
+        for part in source.utf8.split(separator: UInt8(ascii: "{")).dropFirst(source.utf8.first == UInt8(ascii: "{") ? 0 : 1) {
+            let digits = part.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+            largest = max(largest, digits.prefix(6).reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) })
+        }
+        return largest
+    }
 
     private static func text(of error: Int32) -> String {
         var buffer = [UInt8](repeating: 0, count: 256)

@@ -27,7 +27,7 @@ struct SchemaCompiler {
     private var indices: [String: Int] = [:]
     /// Subschemas that are being compiled inside each other; references count, too.
     private var depth = 0
-    private var patternBytes = 0
+    private(set) var patternBytes = 0
 
     init(limits: JSONSchemaLimits) { self.limits = limits }
 

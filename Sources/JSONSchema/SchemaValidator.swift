@@ -46,11 +46,13 @@ struct SchemaValidator {
     var trials = 0
     private var steps = 0
     private var depth = 0
+    private(set) var budget: JSONSchemaBudget
     var isUndecided = false
 
-    init(_ schema: JSONSchema, limits: JSONSchemaLimits) {
+    init(_ schema: JSONSchema, limits: JSONSchemaLimits, _ budget: JSONSchemaBudget) {
         self.schema = schema
         self.limits = limits
+        self.budget = budget
         keepsMarks = schema.nodes.contains { node in
             node.keywords.contains { keyword in
                 switch keyword {
@@ -73,10 +75,9 @@ struct SchemaValidator {
     // MARK: One subschema on one value
 
     mutating func apply(_ index: Int, _ value: JSONNode, _ marks: inout Marks) -> Bool {
-        steps += 1
         depth += 1
         defer { depth -= 1 }
-        guard steps <= limits.maxSteps, depth <= limits.maxDepth, !isUndecided else {
+        guard charge(1), depth <= limits.maxDepth else {
             isUndecided = true
             return false
         }
@@ -135,8 +136,9 @@ struct SchemaValidator {
 
     /// Work that is more than a step. false when there is no budget for it.
     mutating func charge(_ amount: Int) -> Bool {
-        steps += min(amount, limits.maxSteps)
-        if steps > limits.maxSteps { isUndecided = true }
+        let amount = min(amount, limits.maxSteps)
+        steps += amount
+        if steps > limits.maxSteps || !budget.spend(steps: amount) { isUndecided = true }
         return !isUndecided
     }
 
@@ -145,7 +147,10 @@ struct SchemaValidator {
 
     mutating func matches(_ pattern: Pattern, _ text: String) -> Bool {
         guard charge(text.utf8.count / 16 + 1) else { return false }
-        switch pattern.search(text) {
+        var left = budget.patternSteps
+        let answer = pattern.search(text, within: &left)
+        budget.spend(patternSteps: budget.patternSteps - left)
+        switch answer {
         case .matches: return true
         case .differs: return false
         case .undecided:

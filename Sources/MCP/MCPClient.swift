@@ -17,9 +17,13 @@ public final class MCPClient: Sendable {
         eras = EraBook(limits)
     }
 
-    /// Says nothing to the server yet. The caller closes it. Every request of the session is made by `exchange`.
-    public func session(with server: MCPServer, through exchange: @escaping MCPExchange) -> MCPSession {
-        MCPSession(wire: Wire(server: server, exchange: exchange, limits: limits), info: info, eras: eras, logger: logger)
+    /// Says nothing to the server yet. The caller closes it. Every request of the session is made by `exchange`, and what the server says
+    /// goes through `withholding` first.
+    public func session(
+        with server: MCPServer, withholding: @escaping MCPWithholding = { $0 }, through exchange: @escaping MCPExchange
+    ) -> MCPSession {
+        let wire = Wire(server: server, exchange: exchange, withholding: withholding, limits: limits)
+        return MCPSession(wire: wire, info: info, eras: eras, logger: logger)
     }
 
     /// Servers whose era is known now, for a gauge.

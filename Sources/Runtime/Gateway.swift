@@ -78,7 +78,7 @@ public final class Gateway: Sendable {
         database = Database(client: postgres)
         redis = RedisClient(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
         subscriber = RedisSubscriber(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
-        tenantPolicyBook = TenantPolicyBook(database: database, subscriber: subscriber, logger: logger)
+        tenantPolicyBook = TenantPolicyBook(database: database, subscriber: subscriber, metrics: metrics, logger: logger)
         gate = ToolGate(
             folder: policies, tenants: tenantPolicyBook, rates: CallRates(redis: redis, metrics: metrics, logger: logger), metrics: metrics)
         tenantPolicies = PolicyService(
@@ -116,8 +116,8 @@ public final class Gateway: Sendable {
         // Runs tell devices and devices tell runs: the hub is known a moment after the service, before anything lives.
         let link = DeviceLink()
         runs = RunService(
-            database: database, publisher: publisher, wakeups: Wakeups(redis), workers: workers, schedule: schedule, replicaID: replicaID,
-            metrics: metrics, logger: logger,
+            database: database, gate: gate, publisher: publisher, wakeups: Wakeups(redis), workers: workers, schedule: schedule,
+            replicaID: replicaID, metrics: metrics, logger: logger,
             withoutSecrets: { [secrets] outcome, version, scope in
                 let names = try await versions.config(scope, version).secretNames
                 return SecretValues(try await secrets.open(names, scope)).cut(from: outcome)
@@ -127,9 +127,7 @@ public final class Gateway: Sendable {
             gate: gate, limiter: limiter, metrics: metrics, logger: logger)
         devices = DeviceService(configuration: configuration, database: database, redis: redis, hub: deviceHub, runs: runs)
         link.hub = deviceHub
-        let mcp = MCPTools(
-            wayOut: { [egress] scope, request in try await MCPRoad.send(request, through: egress, for: scope) },
-            headers: { [secrets] scope, server in try await MCPRoad.headers(of: server, secrets, scope) }, metrics: metrics, logger: logger)
+        let mcp = MCPTools(metrics: metrics, logger: logger) { [egress, secrets] in MCPRoad(to: $1, $0, secrets, egress) }
         approvals = ApprovalService(database: database, runs: runs, gate: gate) { scope, call, target in
             if target == .device { link.callReleased(scope, call) }
         }
@@ -166,7 +164,9 @@ public final class Gateway: Sendable {
         keys = KeyService(database: database, hasher: hasher, watch: accessWatch)
         tenants = TenantService(database: database, watch: accessWatch, notices: TenantNotices(redis))
         audit = AuditService(database: database)
-        sweepers = Sweepers(database: database, runs: runs, policies: policies, logger: logger)
+        sweepers = Sweepers(
+            database: database, runs: runs, policies: policies, interval: configuration.intervals.deadlineSweep,
+            logger: logger)
     }
 
     private enum Living { case essential, helper }

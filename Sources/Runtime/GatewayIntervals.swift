@@ -13,6 +13,8 @@ public struct GatewayIntervals: Sendable {
     public var schedulePoll: Duration = .milliseconds(Limits.schedulePollMilliseconds)
     /// One attempt to deliver a call, its whole answer included.
     public var deliveryAttempt: Duration = .seconds(Limits.deliverySeconds)
+    /// Between looks for calls and runs past their deadlines, for records that lapsed, and for a policies folder that changed.
+    public var deadlineSweep: Duration = .milliseconds(Limits.callSweepMilliseconds)
     /// How long Redis is left alone after a command that it did not answer in time.
     public var redisPause: Duration = .milliseconds(Limits.redisPauseMilliseconds)
 

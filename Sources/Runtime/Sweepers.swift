@@ -7,11 +7,12 @@ struct Sweepers: Sendable {
     let database: Database
     let runs: RunService
     let policies: PolicyBook
+    let interval: Duration
     let logger: Logger
 
     func run() async {
         var lastPartitions = ContinuousClock.now
-        while (try? await Task.sleep(for: .milliseconds(Limits.callSweepMilliseconds), tolerance: .milliseconds(500))) != nil {
+        while (try? await Task.sleep(for: interval, tolerance: .milliseconds(500))) != nil {
             await sweep()
             await dropIdempotencyRecords()
             policies.reload()

@@ -1,5 +1,5 @@
 public import Domain
-public import JSON
+import JSON
 public import Postgres
 
 /// A call that waits for a device, and one device that could be asked; a call without a device online has none.
@@ -25,24 +25,22 @@ public struct DispatchCandidate: Sendable {
     public let device: Device?
 }
 
-/// A call as it goes to its device.
-public struct DeviceCall: Sendable {
+/// A call that its device was asked and has not answered.
+public struct UnansweredCall: Sendable {
     public let runID: RunID
     public let callID: CallID
-    public let tool: String
-    public let arguments: RawJSON
+    public let agentName: String
+    /// Of the device.
+    public let labels: [String: String]
+}
+
+/// One more time that a call goes to its device.
+public struct CallDelivery: Sendable {
+    public let runID: RunID
+    public let callID: CallID
     public let deadlineAt: Timestamp
     /// Counts from 1.
     public let attempt: Int
-
-    public init(runID: RunID, callID: CallID, tool: String, arguments: RawJSON, deadlineAt: Timestamp, attempt: Int) {
-        self.runID = runID
-        self.callID = callID
-        self.tool = tool
-        self.arguments = arguments
-        self.deadlineAt = deadlineAt
-        self.attempt = attempt
-    }
 }
 
 extension TenantDatabase {
@@ -121,25 +119,41 @@ extension TenantDatabase {
         ).mapRows { row throws(PostgresError) in try row.decode(0) }
     }
 
-    /// Takes open calls of a device for another delivery and counts the attempt; those in `except` were sent by this session.
-    /// A row that is being decided at this moment is passed over: it is about to have its outcome.
-    public func callsToRepeat(for device: DeviceID, except: [CallID], limit: Int) async throws(PostgresError) -> [DeviceCall] {
+    /// Open calls of a device, the oldest first, but those in `except`.
+    public func unansweredCalls(of device: DeviceID, except: [CallID], limit: Int) async throws(PostgresError) -> [UnansweredCall] {
+        try await query(
+            """
+            SELECT c.run_id, c.call_id, r.agent_name, d.labels
+            FROM hsafa.tool_calls c
+            JOIN hsafa.runs r ON r.tenant_id = c.tenant_id AND r.run_id = c.run_id
+            JOIN hsafa.devices d ON d.tenant_id = c.tenant_id AND d.device_id = c.device_id
+            WHERE c.tenant_id = \(tenantID) AND c.device_id = \(device) AND c.status = 'dispatched' AND c.deadline_at > now()
+              AND c.call_id <> ALL(\(except))
+            ORDER BY c.created_at LIMIT \(limit)
+            """
+        ).mapRows { row throws(PostgresError) in
+            UnansweredCall(
+                runID: try row.decode(0), callID: try row.decode(1), agentName: try row.decode(2), labels: try Self.labels(row, 3))
+        }
+    }
+
+    /// Counts another delivery of those calls of the device that are still open. A row that is being decided at this moment is passed
+    /// over: it is about to have its outcome.
+    public func countDeliveries(of calls: [CallID], to device: DeviceID) async throws(PostgresError) -> [CallDelivery] {
         try await query(
             """
             WITH due AS (
                 SELECT c.run_id, c.call_id FROM hsafa.tool_calls c
-                WHERE c.tenant_id = \(tenantID) AND c.device_id = \(device) AND c.status = 'dispatched' AND c.deadline_at > now()
-                  AND c.call_id <> ALL(\(except))
-                ORDER BY c.created_at LIMIT \(limit) FOR NO KEY UPDATE SKIP LOCKED
+                WHERE c.tenant_id = \(tenantID) AND c.call_id = ANY(\(calls)) AND c.device_id = \(device) AND c.status = 'dispatched'
+                  AND c.deadline_at > now()
+                FOR NO KEY UPDATE SKIP LOCKED
             )
             UPDATE hsafa.tool_calls c SET attempts = c.attempts + 1 FROM due
             WHERE c.tenant_id = \(tenantID) AND c.run_id = due.run_id AND c.call_id = due.call_id
-            RETURNING c.run_id, c.call_id, c.tool, c.args, c.deadline_at, c.attempts
+            RETURNING c.run_id, c.call_id, c.deadline_at, c.attempts
             """, lane: .alone
         ).mapRows { row throws(PostgresError) in
-            DeviceCall(
-                runID: try row.decode(0), callID: try row.decode(1), tool: try row.decode(2), arguments: try row.decode(3),
-                deadlineAt: try row.decode(4), attempt: try row.decode(5))
+            CallDelivery(runID: try row.decode(0), callID: try row.decode(1), deadlineAt: try row.decode(2), attempt: try row.decode(3))
         }
     }
 

@@ -61,9 +61,10 @@ struct RunPrinter {
         switch type {
         case "tool.call.requested":
             let target = data["target"]?.string.map { terminal.dim(" (\($0))") } ?? ""
-            terminal.line("\(terminal.cyan("→")) \(name) \(compact(data["args"]))\(target)")
+            // A call that is held shows what it would do with the question about it.
+            if data["held"]?.bool != true { terminal.line("\(terminal.cyan("→")) \(name) \(compact(data["args"]))\(target)") }
         case "tool.call.approval_required":
-            terminal.line("\(terminal.yellow("?")) \(name) waits for approval \(terminal.dim("call \(callId)"))")
+            terminal.line("\(terminal.yellow("?")) \(name) \(compact(data["args"])) waits for approval \(terminal.dim("call \(callId)"))")
         case "tool.call.approved": terminal.line("\(terminal.green("✓")) \(name) approved")
         case "tool.call.dispatched":
             if let due = data["dueAt"]?.string {

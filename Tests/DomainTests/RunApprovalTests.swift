@@ -51,6 +51,38 @@ struct RunApprovalTests {
         #expect(state.callsByRule == ["r": 1])
     }
 
+    @Test func `a held call is requested without arguments; the question about it and its approval have them`() throws {
+        var fixture = try Fixture(.browser)
+        func data(_ type: RunEventType) throws -> JSONNode {
+            try #require(try fixture.log.events.first { $0.type == type }?.data.document().root)
+        }
+        let requested = try data(.toolCallRequested)
+        #expect(requested["held"]?.bool == true && requested["args"] == nil)
+        #expect(try data(.toolCallApprovalRequired)["args"]?.rawJSON.string == "{\"a\":1}")
+        _ = try fixture.add(RunMachine.approve(fixture.call.callID, by: "key:k", in: try fixture.state()))
+        let approved = try data(.toolCallApproved)
+        #expect(approved["args"]?.rawJSON.string == "{\"a\":1}" && approved["tool"]?.string == "t")
+        #expect(approved["target"]?.string == "browser" && approved["timeoutSeconds"]?.int == 45)
+        let free = try Fixture(.browser, asks: false).log.events.first { $0.type == .toolCallRequested }?.data.document().root
+        #expect(free?["held"] == nil && free?["args"]?.rawJSON.string == "{\"a\":1}")
+    }
+
+    @Test func `a log in which a held call was requested with its arguments reads on`() throws {
+        let fixture = try Fixture(.browser)
+        var log = fixture.log
+        log.events = log.events.map { event in
+            var text = event.data.string
+            if event.type == .toolCallRequested { text = text.replacing(#""held":true"#, with: #""args":{"a":1}"#) }
+            if event.type == .toolCallApprovalRequired { text = text.replacing(#""args":{"a":1},"#, with: "") }
+            return RunEvent(
+                seq: event.seq, type: event.type, time: event.time, claimNumber: event.claimNumber, data: RawJSON(trusted: Array(text.utf8))
+            )
+        }
+        let state = try log.fold()
+        #expect(state.call(fixture.call.callID)?.callHash == fixture.transition.held.first?.callHash)
+        #expect(RunMachine.approve(fixture.call.callID, by: "key:k", in: state) != nil)
+    }
+
     @Test(arguments: ToolTarget.allCases)
     func `an approval lets the call go where it is carried out`(target: ToolTarget) throws {
         var fixture = try Fixture(target)
@@ -110,7 +142,7 @@ struct RunApprovalTests {
             log.events = log.events.map { event in
                 RunEvent(
                     seq: event.seq, type: event.type, time: event.time, claimNumber: event.claimNumber,
-                    data: event.type == .toolCallRequested || event.type == .assistantMessage
+                    data: [.toolCallRequested, .toolCallApprovalRequired, .assistantMessage].contains(event.type)
                         ? RawJSON(trusted: Array(change(event.data.string).utf8)) : event.data)
             }
             let state = try log.fold()
@@ -126,6 +158,8 @@ struct RunApprovalTests {
         #expect(try hash { $0.replacing(#""args":{"a":1}"#, with: #""args":{"a":2}"#) } != own)
         #expect(try hash { $0.replacing(#""args":{"a":1}"#, with: #""args":{"a": 1}"#) } != own)
         #expect(try hash { $0.replacing(#""target":"server""#, with: #""target":"device""#) } != own)
+        // Arguments that somebody put where a held call has none are not those that were asked about.
+        #expect(try hash { $0.replacing(#""held":true"#, with: #""args":{"a":3}"#) } == own)
         #expect(try hash { $0.replacing(#""name":"t""#, with: #""name":"u""#) } != own)
     }
 

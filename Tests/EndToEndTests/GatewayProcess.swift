@@ -1,5 +1,4 @@
 import Foundation
-import Glibc
 import HsafaClient
 import Storage
 import TestServers
@@ -10,7 +9,7 @@ final class GatewayProcess {
     let port: Int
     private let environment: TestEnvironment
     private let binary: String
-    private var process: Process?
+    private var process: ChildProcess?
     private(set) var logFile: String
 
     private let settings: [String: String]
@@ -30,34 +29,27 @@ final class GatewayProcess {
 
     var url: String { "http://127.0.0.1:\(port)" }
 
-    private func launch() throws -> Process {
-        let process = Process()
-        process.executableURL = URL(filePath: binary)
-        process.arguments = ["serve"]
+    private func launch() throws -> ChildProcess {
         var variables = [
             "DATABASE_URL": environment.appURL, "REDIS_URL": environment.redisURL, "PORT": String(port),
             "POLICIES_DIR": TestEnvironment.repository + "/policies", "MIGRATIONS_DIR": TestEnvironment.repository + "/migrations",
             "RUN_LEASE_SECONDS": "3", "DEVICE_HEARTBEAT_SECONDS": "2", "LOG_LEVEL": "debug",
         ]
         variables["MASTER_KEY"] = ProcessInfo.processInfo.environment["TEST_MASTER_KEY"]
-        process.environment = variables.merging(settings) { $1 }
         let log = try FileHandle(forWritingTo: URL(filePath: logFile))
+        defer { try? log.close() }
         try log.seekToEnd()
-        process.standardError = log
-        process.standardOutput = log
-        try process.run()
-        return process
+        return try ChildProcess(
+            [binary, "serve"], environment: variables.merging(settings) { $1 }, output: log.fileDescriptor, error: log.fileDescriptor)
     }
 
     /// For settings with which it does not start; the exit status.
     func runToEnd() throws -> Int32 {
-        let process = try launch()
-        process.waitUntilExit()
-        return process.terminationStatus
+        try launch().wait()
     }
 
     func signal(_ number: Int32) {
-        if let process, process.isRunning { Glibc.kill(process.processIdentifier, number) }
+        process?.signal(number)
     }
 
     /// Starts the binary and waits until it is ready to serve.
@@ -71,31 +63,20 @@ final class GatewayProcess {
 
     /// One command of the binary on this machine, as the database's owner; its exit status and standard output.
     func command(_ arguments: [String]) throws -> (status: Int32, output: String) {
-        let process = Process()
-        process.executableURL = URL(filePath: binary)
-        process.arguments = arguments
-        process.environment = ["DATABASE_URL": environment.appURL, "DATABASE_OWNER_URL": environment.ownerURL]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        let output = try pipe.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return (process.terminationStatus, String(decoding: output, as: UTF8.self).trimmingCharacters(in: .newlines))
+        let variables = ["DATABASE_URL": environment.appURL, "DATABASE_OWNER_URL": environment.ownerURL]
+        let (status, output, _) = try ChildProcess.run([binary] + arguments, environment: variables)
+        return (status, output.trimmingCharacters(in: .newlines))
     }
 
     /// As the kernel does it when memory is out: no word of farewell.
     func kill9() {
-        guard let process, process.isRunning else { return }
-        Glibc.kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
+        process?.kill()
     }
 
     /// SIGTERM; the exit status.
     func terminate() -> Int32 {
         guard let process else { return -1 }
-        process.terminate()
-        process.waitUntilExit()
-        return process.terminationStatus
+        process.signal(SIGTERM)
+        return process.wait()
     }
 }

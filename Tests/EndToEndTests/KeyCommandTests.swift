@@ -21,19 +21,10 @@ import Testing
     }
 
     private func run(_ program: String, _ arguments: [String], _ variables: [String: String]) throws -> Output {
-        let process = Process()
-        process.executableURL = URL(filePath: try TestEnvironment.variable("TEST_BIN") + "/" + program)
-        process.arguments = arguments
-        process.environment = variables.merging(["NO_COLOR": "1"]) { first, _ in first }
-        process.currentDirectoryURL = FileManager.default.temporaryDirectory
-        let (output, error) = (Pipe(), Pipe())
-        process.standardOutput = output
-        process.standardError = error
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        let errors = String(decoding: error.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return Output(status: process.terminationStatus, text: text, error: errors)
+        let (status, output, error) = try ChildProcess.run(
+            [try TestEnvironment.variable("TEST_BIN") + "/" + program] + arguments,
+            environment: variables.merging(["NO_COLOR": "1"]) { first, _ in first }, directory: NSTemporaryDirectory())
+        return Output(status: status, text: output, error: error)
     }
 
     @Test func keysAreMadeRotatedAndRevokedFromBothCommandLines() async throws {

@@ -1,4 +1,6 @@
+import Cryptography
 import Domain
+import FoundationEssentials
 import HsafaClient
 import JSON
 import Storage
@@ -51,6 +53,63 @@ import Testing
         await watchers.value
         await first.shutdown()
         await second.shutdown()
+        survivor.kill9()
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func theDevicesOfAKilledGatewayComeFreeByTheirSilence() async throws {
+        let environment = try await TestEnvironment.fresh()
+        let scope = try await environment.makeTenant()
+        _ = try await TenantLimitsStore(owner: environment.owner).apply(TenantLimitPatch([.devices: 1]), to: scope.tenantID)
+        let key = try await environment.makeKey(scope)
+        let (killed, survivor) = (try GatewayProcess(environment), try GatewayProcess(environment))
+        try await killed.start()
+        try await survivor.start()
+        let client = try HsafaClient(baseURL: survivor.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
+        func device(_ name: String, _ notice: @escaping @Sendable (DeviceConnection.Notice) -> Void) async throws
+            -> (GatewayProcess) throws -> DeviceConnection
+        {
+            let token = try await client.enrollmentTokens.create(labels: [], autoApprove: true)
+            SuiteLog.noteSecret(token.token)
+            let deviceKey = try DeviceKey()
+            SuiteLog.noteSecret(Base64URL.encode(deviceKey.privateKey.rawRepresentation))
+            let enrolled = try await client.devices.enroll(
+                token: try EnrollmentToken(token.token), audience: token.audience, key: deviceKey, deviceKey: name)
+            var options = DeviceConnection.Options()
+            options.backOff = BackOff(initialMilliseconds: 50, maximumMilliseconds: 500)
+            return { gateway in
+                DeviceConnection(
+                    gatewayURL: gateway.url,
+                    identity: .init(deviceId: enrolled.deviceId, key: deviceKey, audience: enrolled.audience), tools: [],
+                    outcomes: try OutcomeStore(), options: options, onNotice: notice
+                ) { _ in .error(code: "none", message: "This device has no tools.") }
+            }
+        }
+        let (registrations, registered) = AsyncStream.makeStream(of: String.self)
+        let (refusals, refused) = AsyncStream.makeStream(of: DeviceConnectionError.self)
+        let first = try await device("first") { if case .registered = $0 { registered.yield("first") } }
+        let second = try await device("second") {
+            switch $0 {
+            case .registered: registered.yield("second")
+            case .disconnected(let error, _): refused.yield(error)
+            default: break
+            }
+        }
+        let onKilled = try first(killed)
+        let holding = Task { try await onKilled.run() }
+        var heard = registrations.makeAsyncIterator()
+        #expect(await heard.next() == "first")
+        let onSurvivor = try second(survivor)
+        let waiting = Task { try await onSurvivor.run() }
+        // Refused while the first is there; it tries again by itself.
+        var ends = refusals.makeAsyncIterator()
+        #expect(await ends.next() != nil)
+        killed.kill9()
+        holding.cancel()
+        #expect(await heard.next() == "second", "the place came free by its silence")
+        waiting.cancel()
+        _ = await (holding.result, waiting.result)
+        await client.shutdown()
         survivor.kill9()
     }
 

@@ -72,7 +72,8 @@ import Testing
                 return run
             }
             first.kill9()
-            let before = try await environment.database.tenant(scope).toolCalls(of: try #require(RunID(run)))
+            let before = try await environment.database.tenant(scope).toolCallPage(of: try #require(RunID(run)), limit: 100, after: nil)
+                .items
             #expect(before.map(\.status) == [.requested], "approved, and nobody has carried it out")
             try await second.start()
             try await withClient(second, key: key) { client in

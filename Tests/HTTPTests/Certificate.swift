@@ -1,34 +1,24 @@
 import Foundation
 import GatewayHTTP
 import NIOSSL
+import TestServers
 import Testing
 
-/// A self-made certificate for localhost, and the files a gateway reads it from.
+/// A certificate for localhost by an authority of its own, and the files a gateway reads it from.
 struct Certificate {
     let files: TLSFiles
 
-    /// In a folder of its own, made by the system's openssl.
-    static func make(_ name: String = "localhost") throws -> Certificate {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "hsafa-tls-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let files = TLSFiles(certificate: folder.path + "/cert.pem", key: folder.path + "/key.pem")
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-            "/CN=\(name)", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", files.key, "-out", files.certificate,
-        ]
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "openssl req failed")
-        return Certificate(files: files)
+    private let authority: String
+
+    static func make() throws -> Certificate {
+        let made = try TestCertificates()
+        return Certificate(files: TLSFiles(certificate: made.certificate, key: made.key), authority: made.authority)
     }
 
     /// A client's side that trusts this certificate and no other.
     func trust() throws -> TLSConfiguration {
         var configuration = TLSConfiguration.makeClientConfiguration()
-        configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(files.certificate))
+        configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(authority))
         return configuration
     }
 

@@ -73,6 +73,32 @@ struct MCPTests {
         #expect(try events.filter { $0.type == "step.started" }.allSatisfy { try $0.json()["unavailableServers"] == nil })
     }
 
+    @Test func `a header carries a secret, a replaced one from the next request on, and the server cannot give it back`() async throws {
+        let tenant = try await TestTenant.make()
+        let (old, new) = ("mcp-\(UUID().uuidString)", "mcp-\(UUID().uuidString)")
+        for value in [old, new] { SuiteLog.noteSecret(value) }
+        let server = try await MCPServerProcess.start(.two, .http)
+        let place = "127.0.0.1:\(server.port)"
+        _ = try await tenant.client.secrets.set("WHO", value: old, hosts: [place])
+        let call = Self.calls(("docs.whoami", "{}"))
+        let config = Self.config(
+            [call, Config.tellsResult], [Self.server("docs", server.url, #","headers":{"X-Tenant":"${secret.WHO}"}"#)])
+        func outcome(_ run: String) async throws -> String? {
+            let events = try await tenant.events(run)
+            #expect(events.last?.type == "run.completed")
+            for event in events { #expect(!event.data.string.contains(old) && !event.data.string.contains(new), "\(event.type)") }
+            return try outcomes(events)["docs.whoami"]
+        }
+        #expect(try await outcome(try await run(tenant, config)) == #""[secret WHO]""#)
+        _ = try await tenant.client.secrets.set("WHO", value: new, hosts: [place])
+        let again = try await tenant.client.runs.create(agent: .name("tester"), messages: [.user("Hi")]).runId
+        #expect(try await outcome(again) == #""[secret WHO]""#)
+        _ = try await tenant.client.secrets.set("WHO", value: new, hosts: ["elsewhere.test"])
+        let refused = try await tenant.client.runs.create(agent: .name("tester"), messages: [.user("Hi")]).runId
+        #expect(try await outcome(refused)?.contains("may not be sent to") == true)
+        server.kill()
+    }
+
     @Test func `arguments are checked against what the server said, and what is not allowed is not there`() async throws {
         let tenant = try await TestTenant.make()
         let url = try await MCPServerProcess.shared(.two, .http).url
@@ -83,26 +109,6 @@ struct MCPTests {
         #expect(events.last?.type == "run.completed")
         let codes = try events.filter { $0.type == "tool.result.received" }.map { try $0.json()["error"]?["code"]?.string }
         #expect(codes == ["invalid_arguments", "unknown_tool", "unknown_tool"])
-    }
-
-    @Test func `a secret in a header reaches its server, and is in no event, even where a tool gives it back`() async throws {
-        let tenant = try await TestTenant.make()
-        let server = try await MCPServerProcess.shared(.two, .http)
-        let value = "mcp-\(UUID().uuidString)"
-        SuiteLog.noteSecret(value)
-        _ = try await tenant.client.secrets.set("MCP", value: value, hosts: ["127.0.0.1:\(server.port)"])
-        let run = try await run(
-            tenant,
-            Self.config(
-                [Self.calls(("modern.whoami", "{}")), Config.tellsResult],
-                [Self.server("modern", server.url, #","headers":{"X-Tenant":"${secret.MCP}"}"#)]))
-        let events = try await tenant.events(run)
-        #expect(events.last?.type == "run.completed")
-        // The tool says who asks by that header: so it was there, and was cut out of what came back.
-        #expect(try outcomes(events)["modern.whoami"] == #""[secret MCP]""#)
-        for event in events { #expect(!event.data.string.contains(value), "\(event.type)") }
-        let stored = try await tenant.send("GET", "/api/runs/\(run)/tool-calls").text
-        #expect(!stored.contains(value) && stored.contains("[secret MCP]"))
     }
 
     @Test func `a server that is away costs the run its own tools only`() async throws {

@@ -89,12 +89,15 @@ final class RawSocket {
     }
 
     /// The next frame of this type; others before it are dropped.
-    func next(_ type: String) async throws -> JSONNode {
+    func next(_ type: String) async throws -> JSONNode { try await frame(ofEither: [type]) }
+
+    /// The next frame of one of these types; others before it are dropped.
+    func frame(ofEither types: Set<String>) async throws -> JSONNode {
         while true {
             switch try await frame() {
             case .text(let bytes):
                 let node = try JSONDocument(parsing: bytes).root
-                if node["type"]?.string == type { return node }
+                if node["type"]?.string.map(types.contains) == true { return node }
             case .close(let code, _): throw Closed(code: code)
             case .pong: break
             }

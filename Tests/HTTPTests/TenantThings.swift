@@ -24,7 +24,7 @@ struct TenantThings: Sendable {
         try #require(written.status == 201, "\(written.text)")
         let run = try await tenant.run(steps: [Config.calls("ask")], tools: [Config.browser("ask")])
         ids["runId"] = run
-        ids["callId"] = try #require(try await tenant.pendingCalls(run).first?["callId"]?.string)
+        ids["callId"] = try await tenant.approval(of: run).call
         let secret = "THEIRS_\(tenant.scope.slug.replacing("-", with: "_"))".prefix(60)
         #expect(try await tenant.send("PUT", "/api/secrets/\(secret)", SecretTests.body(SecretTests.value, ["a.test"])).status == 201)
         ids["secretName"] = String(secret)

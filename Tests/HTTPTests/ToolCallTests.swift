@@ -1,3 +1,4 @@
+import Domain
 import HsafaClient
 import JSON
 import Testing
@@ -29,6 +30,38 @@ struct ToolCallTests {
         #expect(stored?[0]?["status"]?.string == "completed")
         #expect(stored?[0]?["source"]?.string == "browser")
         #expect(stored?[0]?["result"]?.rawJSON.string == #"{"because":1}"#)
+    }
+
+    @Test func `calls are listed in pages, which end at their bytes too`() async throws {
+        let tenant = try await TestTenant.make()
+        let text = String(repeating: "x", count: 200_000)
+        let step = { (number: Int) in
+            let calls = (0..<10).map { #"{"name":"same","arguments":{"n":\#(number * 10 + $0),"text":"\#(text)"}}"# }
+            return #"{"toolCalls":[\#(calls.joined(separator: ","))]}"#
+        }
+        let same = #"{"name":"same","executionType":"basic","execution":{"mode":"pass-through"}}"#
+        let run = try await tenant.run(steps: [step(0), step(1), Config.says], tools: [same])
+        #expect(try await tenant.events(run).last?.type == "run.completed")
+        func pages(_ query: String) async throws -> [[Int64?]] {
+            var pages: [[Int64?]] = []
+            var cursor = ""
+            repeat {
+                let answer = try await tenant.send("GET", "/api/runs/\(run)/tool-calls?\(query)\(cursor)")
+                #expect(answer.status == 200 && answer.text.utf8.count < Limits.maxToolCallsPageBytes + 100_000)
+                let page = try answer.json()
+                pages.append(try #require(page["data"]).elements.map { $0["args"]?["n"]?.int.map(Int64.init) })
+                cursor = page["nextCursor"]?.string.map { "&cursor=\($0)" } ?? ""
+            } while !cursor.isEmpty && pages.count < 50
+            return pages
+        }
+        let byCount = try await pages("limit=3")
+        #expect(byCount.map(\.count) == [3, 3, 3, 3, 3, 3, 2])
+        let byBytes = try await pages("limit=100")
+        // 400 kB of arguments and result each: ten of them are within the bound, an eleventh is not.
+        #expect(byBytes.map(\.count) == [10, 10])
+        #expect(byBytes.flatMap { $0 } == byCount.flatMap { $0 })
+        #expect(Set(byCount.flatMap { $0 }) == Set((0..<20).map { Int64($0) }))
+        try await tenant.send("GET", "/api/runs/\(run)/tool-calls?cursor=x").expectProblem(400, "invalid_query")
     }
 
     @Test func `a tool's error goes to the model, and the run goes on`() async throws {

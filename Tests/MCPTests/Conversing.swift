@@ -26,11 +26,10 @@ enum Conversing {
 
     static func with<Value>(
         _ url: String, _ transport: MCPServer.Transport = .automatic, headers: [MCPHeader] = [], client: MCPClient = client(),
-        _ body: (MCPSession) async throws -> Value
+        withholding: @escaping MCPWithholding = { $0 }, _ body: (MCPSession) async throws -> Value
     ) async throws -> Value {
-        let session = client.session(with: MCPServer(url: url, transport: transport, headers: headers)) { request in
-            try await http.execute(request, deadline: .distantFuture)
-        }
+        let server = MCPServer(url: url, transport: transport, headers: headers)
+        let session = client.session(with: server, withholding: withholding) { try await http.execute($0, deadline: .distantFuture) }
         do {
             let value = try await body(session)
             await session.close()

@@ -52,6 +52,34 @@ struct GarbageTests {
         }
     }
 
+    @Test(arguments: [MCPEra.modern, .legacy])
+    func `what is withheld is in no description, no result, and no failure`(_ era: MCPEra) async throws {
+        let tools =
+            #"{"resultType":"complete","tools":[{"name":"echo","description":"Your key is k-1234.","inputSchema":{"type":"object"}}]}"#
+        let reply: @Sendable (RawRequest) -> RawReply = { request in
+            if request.body.contains("tools/list") { return .json(Self.result(request, tools)) }
+            if request.body.contains("fail") {
+                return .json(#"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"k-1234"}}"#, status: 500)
+            }
+            return .json(Self.result(request, #"{"resultType":"complete","content":[{"type":"text","text":"k-1234"}]}"#))
+        }
+        @Sendable func answer(_ request: RawRequest) -> RawReply {
+            if request.body.contains("tools/list") { return reply(request) }
+            return era == .modern ? Self.modern(request, reply) : Self.legacy(request, reply)
+        }
+        try await RawServer.with(answer) { server in
+            let withhold: MCPWithholding = { Array(String(decoding: $0, as: UTF8.self).replacing("k-1234", with: "[key]").utf8) }
+            try await Conversing.with(server.url, withholding: withhold) { session async throws in
+                let tool = try await session.tool("echo")
+                #expect(tool.description == "Your key is [key].")
+                #expect(try await session.json("echo") == #""[key]""#)
+                let failure = await #expect(throws: MCPError.self) { try await session.json("echo", #"{"a":"fail"}"#) }
+                #expect(failure?.message.contains("[key]") == true)
+                #expect(!String(describing: failure).contains("k-1234"))
+            }
+        }
+    }
+
     struct Wrong: Sendable, CustomTestStringConvertible {
         let testDescription: String
         let reply: @Sendable (RawRequest) -> RawReply

@@ -12,8 +12,8 @@ public final class MCPServerProcess: Sendable {
 
     public let port: Int
     public let url: String
-    private let process: Process
-    private let input: Pipe
+    private let process: ChildProcess
+    private let input: FileHandle
 
     /// The servers that tests share: each is started by the first that asks.
     private static let shared = Mutex<[String: Task<MCPServerProcess, any Error>]>([:])
@@ -41,17 +41,19 @@ public final class MCPServerProcess: Sendable {
         var repository = #filePath.split(separator: "/", omittingEmptySubsequences: false)
         repository.removeLast(3)
         let root = repository.joined(separator: "/")
-        process = Process()
-        process.executableURL = URL(fileURLWithPath: "\(root)/.venv/mcp-\(line.rawValue)/bin/python")
-        process.arguments = ["\(root)/Tests/MCPServers/server.py", mode.rawValue, "\(wantedPort)"]
-        input = Pipe()
-        let output = Pipe()
-        process.standardInput = input
-        process.standardOutput = output
-        do { try process.run() } catch {
+        // Its standard input ends with this process, and it with that.
+        let (input, output) = (Pipe(), Pipe())
+        do {
+            process = try ChildProcess(
+                ["\(root)/.venv/mcp-\(line.rawValue)/bin/python", "\(root)/Tests/MCPServers/server.py", mode.rawValue, "\(wantedPort)"],
+                input: input.fileHandleForReading.fileDescriptor, output: output.fileHandleForWriting.fileDescriptor, error: STDERR_FILENO)
+        } catch {
             throw ServerFailure(description: "no MCP server: run scripts/mcp-servers.sh, as make test does (\(error))")
         }
-        stopAtExit(process.processIdentifier)
+        stopAtExit(process.pid)
+        self.input = input.fileHandleForWriting
+        try input.fileHandleForReading.close()
+        try output.fileHandleForWriting.close()
         var text = ""
         while !text.hasSuffix("\n"), let more = try output.fileHandleForReading.read(upToCount: 1), !more.isEmpty {
             text += String(decoding: more, as: UTF8.self)
@@ -63,8 +65,7 @@ public final class MCPServerProcess: Sendable {
 
     /// SIGKILL: as a crash.
     public func kill() {
-        Glibc.kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
-        forgetAtExit(process.processIdentifier)
+        process.kill()
+        forgetAtExit(process.pid)
     }
 }

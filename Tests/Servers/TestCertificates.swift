@@ -22,13 +22,7 @@ public struct TestCertificates: Sendable {
     }
 
     private static func openssl(_ arguments: [String]) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["openssl"] + arguments
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw ServerFailure(description: "openssl \(arguments) failed") }
+        let (status, _, error) = try ChildProcess.run(["openssl"] + arguments)
+        guard status == 0 else { throw ServerFailure(description: "openssl \(arguments) failed: \(error)") }
     }
 }

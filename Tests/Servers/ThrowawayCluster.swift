@@ -78,26 +78,10 @@ public final class ThrowawayCluster: Sendable {
         try Self.run(binaries + "/" + name, arguments, asPostgres: getuid() == 0)
     }
 
-    /// Not Foundation's Process: that waits until every descendant has closed what it inherited, and a server never does.
     private static func run(_ path: String, _ arguments: [String], asPostgres: Bool) throws {
         // The server refuses to run as root.
         let words = asPostgres ? ["/usr/sbin/runuser", "-u", "postgres", "--", path] + arguments : [path] + arguments
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
-        // A server outlives this call; what it would inherit (locks of a build script, sockets) stays here.
-        for descriptor: Int32 in 3..<256 { posix_spawn_file_actions_addclose(&actions, descriptor) }
-        var argv: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
-        var environment: [UnsafeMutablePointer<CChar>?] = ProcessInfo.processInfo.environment.map { strdup("\($0)=\($1)") } + [nil]
-        defer { for word in argv + environment { free(word) } }
-        var process = pid_t()
-        let code = posix_spawn(&process, words[0], &actions, nil, &argv, &environment)
-        guard code == 0 else { throw ServerFailure(description: "\(words[0]): \(String(cString: strerror(code)))") }
-        var status: Int32 = 0
-        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        let status = try ChildProcess(words).wait()
         guard status == 0 else { throw ServerFailure(description: "\(words.joined(separator: " ")): status \(status)") }
     }
 

@@ -14,7 +14,7 @@ public final class ThrowawayRedis: Sendable {
     public let folder: String
     public let endpoint: Endpoint
     private let extra: [String]
-    private let process = Mutex<Process?>(nil)
+    private let process = Mutex<ChildProcess?>(nil)
 
     public var url: String {
         switch endpoint {
@@ -38,20 +38,16 @@ public final class ThrowawayRedis: Sendable {
 
     /// Returns when the server takes connections.
     public func start() async throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["redis-server"] + arguments + ["--save", "", "--appendonly", "no", "--dir", folder] + extra
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        stopAtExit(process.processIdentifier)
+        let process = try ChildProcess(
+            ["redis-server"] + arguments + ["--save", "", "--appendonly", "no", "--dir", folder] + extra)
+        stopAtExit(process.pid)
         self.process.withLock { $0 = process }
         for _ in 0..<12_000 {
             if let channel = try? await connect() {
                 try await channel.close()
                 return
             }
-            guard process.isRunning else { throw ServerFailure(description: "redis-server ended with status \(process.terminationStatus)") }
+            if let status = process.status { throw ServerFailure(description: "redis-server ended with status \(status)") }
             try await Task.sleep(for: .milliseconds(10))
         }
         throw ServerFailure(description: "redis-server does not listen")
@@ -80,9 +76,8 @@ public final class ThrowawayRedis: Sendable {
     /// SIGKILL: as a crash.
     public func kill() {
         guard let process = process.withLock({ $0 }) else { return }
-        Glibc.kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
-        forgetAtExit(process.processIdentifier)
+        process.kill()
+        forgetAtExit(process.pid)
     }
 
     /// Connections stay, and nothing is answered any more until `resume`.
@@ -90,7 +85,7 @@ public final class ThrowawayRedis: Sendable {
     public func resume() { signal(SIGCONT) }
 
     private func signal(_ number: Int32) {
-        if let process = process.withLock({ $0 }) { Glibc.kill(process.processIdentifier, number) }
+        process.withLock { $0 }?.signal(number)
     }
 
     public func remove() {

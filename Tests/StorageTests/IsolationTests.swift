@@ -128,7 +128,7 @@ struct IsolationTests {
             #expect(try await other.run(run.runID) == nil)
             #expect(try await other.fold(run.runID) == nil)
             #expect(try await other.events(of: run.runID, after: 0, limit: 10).isEmpty)
-            #expect(try await other.toolCalls(of: run.runID).isEmpty)
+            #expect(try await other.pendingToolCalls(of: run.runID).isEmpty)
             #expect(try await other.agent(run.agent.agentID) == nil)
             #expect(try await other.version(run.claimed.versionID) == nil)
             #expect(try await other.runs(RunFilter(), limit: 10, after: nil).isEmpty)

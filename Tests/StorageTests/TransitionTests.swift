@@ -15,7 +15,7 @@ struct TransitionTests {
             #expect(record.status == .waitingTool)
             #expect(record.usage == TokenUsage(inputTokens: 10, outputTokens: 20))
             #expect(record.lastSeq == state.lastSeq)
-            let rows = try await run.tenant.toolCalls(of: run.runID, openOnly: true)
+            let rows = try await run.tenant.pendingToolCalls(of: run.runID)
             #expect(Set(rows.map(\.callID)) == Set(calls.map(\.callID)))
             #expect(rows.allSatisfy { $0.status == .requested && $0.arguments.string == #"{"a":1}"# && $0.source == nil })
             #expect(try await run.tenant.toolCall(calls[0].callID)?.selector != nil)
@@ -47,7 +47,7 @@ struct TransitionTests {
             let second = try #require(try await run.tenant.toolCall(calls[1].callID))
             #expect(second.status == .failed && second.finishedAt != nil && second.error?.string == #"{"code":"c","message":"m"}"#)
             #expect(try await run.record(.expired, of: calls[0].callID) == nil)
-            #expect(try await run.tenant.toolCalls(of: run.runID, openOnly: true).isEmpty)
+            #expect(try await run.tenant.pendingToolCalls(of: run.runID).isEmpty)
 
             let again = try #require(try await db.claim().first)
             #expect(again.claimNumber == 2)

@@ -2,16 +2,18 @@ import Testing
 
 /// Nothing but the gate's road leads to what carries out a tool.
 struct GateTests {
-    /// What carries out calls, or sends them to where they are carried out, and the one file that may ask it to.
+    /// What carries out calls, or sends them to where they are carried out, and the files that may ask it to.
     private static let executors: [(call: StaticString, by: Set<String>)] = [
         ("try await tools.perform(", ["Sources/Runtime/Runs/RunPerformer.swift"]),
         ("mcp.perform(", ["Sources/Runtime/Tools/ServerTools.swift"]),
         ("RequestCall(", ["Sources/Runtime/Tools/ServerTools.swift"]),
-        ("DeviceFrame.call(", ["Sources/Runtime/Devices/DeviceDispatch.swift"]),
+        ("DeviceFrame.call(", ["Sources/Runtime/Devices/DeviceDispatch.swift", "Sources/Runtime/Devices/DeviceRepetition.swift"]),
         ("RunMachine.dispatch(", ["Sources/Runtime/Devices/DeviceDispatch.swift"]),
         ("Delivery(", ["Sources/Runtime/External/Deliveries.swift"]),
         ("delivery.post(", ["Sources/Runtime/External/Deliveries.swift"]),
         ("RunMachine.schedule(", ["Sources/Runtime/Runs/RunPerformer.swift"]),
+        // What a tool client answers is taken where the gate is asked about it.
+        ("outcome.named(", ["Sources/Runtime/Runs/SubmittedResult.swift"]),
     ]
 
     private func sources() throws -> [SourceTree.File] { try SourceTree.sources.get() }
@@ -27,13 +29,16 @@ struct GateTests {
         let makers = try sources().filter { file in file.lines.contains { $0.code.has("ToolPass(") } }.map(\.path)
         #expect(makers == ["Sources/Runtime/Gate/ToolPass.swift"])
         let pass = try #require(SourceTree.read("Sources/Runtime/Gate/ToolPass.swift"))
-        #expect(pass.contains("fileprivate init(_ call: CallState, _ decision: PolicyDecision)"))
+        #expect(pass.contains("fileprivate init(_ call: CallState, _ arguments: RawJSON, _ decision: PolicyDecision)"))
         let server = try #require(SourceTree.read("Sources/Runtime/Tools/ServerTools.swift"))
         #expect(server.contains("_ pass: ToolPass"))
         let device = try #require(SourceTree.read("Sources/Runtime/Devices/DeviceDispatch.swift"))
         #expect(device.contains("let pass: ToolPass"))
         let external = try #require(SourceTree.read("Sources/Runtime/External/Delivery.swift"))
         #expect(external.contains("func post(_ pass: ToolPass)"))
+        let frame = try #require(SourceTree.read("Sources/Runtime/Devices/DeviceFrame.swift"))
+        #expect(
+            frame.contains("static func call(_ pass: ToolPass,") && !frame.contains("RawJSON,"), "a call's frame is made of a pass alone")
     }
 
     @Test func `policies decide in one place`() throws {

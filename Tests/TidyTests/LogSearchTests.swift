@@ -1,4 +1,5 @@
 import Foundation
+import TestServers
 import Testing
 
 /// `scripts/search-logs.sh` finds what it is there to find. (The samples are put together here, so that no credential stands in a file.)
@@ -9,13 +10,7 @@ struct LogSearchTests {
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: directory) }
         for (name, text) in files { try Data(text.utf8).write(to: directory.appending(path: name)) }
-        let process = Process()
-        process.executableURL = URL(filePath: SourceTree.root + "/scripts/search-logs.sh")
-        process.arguments = [directory.path] + arguments
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        return process.terminationStatus
+        return try ChildProcess.run([SourceTree.root + "/scripts/search-logs.sh", directory.path] + arguments).status
     }
 
     private static let known = "a-secret-that-the-tests-know\n"

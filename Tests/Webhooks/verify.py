@@ -1,12 +1,13 @@
-"""Verifies one message, given as JSON {secret, headers, body} on standard input, with the reference library. Exit status 1: refused."""
+"""Verifies one message, given as JSON {secret, headers, body} in MESSAGE, with the reference library. Exit status 3: refused."""
 import json
+import os
 import sys
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-message = json.load(sys.stdin)
+message = json.loads(os.environ["MESSAGE"])
 try:
     Webhook(message["secret"]).verify(message["body"], message["headers"])
 except WebhookVerificationError as error:
     print(error, file=sys.stderr)
-    sys.exit(1)
+    sys.exit(3)

@@ -81,10 +81,17 @@ extension AgentConfig {
             throw JSONViolation(pointer: pointer, message: "must be an array of at most \(Limits.maxTools) tools")
         }
         var tools: [ToolDefinition] = []
+        var schemaBytes = 0
         for (index, element) in node.elements.enumerated() {
             let tool = try ToolDefinition(reading: element, at: "\(pointer)/\(index)")
             guard !tools.contains(where: { $0.name == tool.name }) else {
                 throw JSONViolation(pointer: "\(pointer)/\(index)/name", message: "is the name of an earlier tool")
+            }
+            schemaBytes += tool.arguments.compiledBytes
+            guard schemaBytes <= Limits.maxConfigSchemaBytes else {
+                throw JSONViolation(
+                    pointer: "\(pointer)/\(index)/inputSchema",
+                    message: "makes the schemas larger than \(Limits.maxConfigSchemaBytes) bytes, compiled; use fewer or simpler patterns")
             }
             tools.append(tool)
         }

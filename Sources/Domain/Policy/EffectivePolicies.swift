@@ -3,7 +3,7 @@ public enum PolicyReason: String, Sendable, Hashable {
     /// Rules said so; they are named.
     case rule
     case noRuleMatched = "no_rule_matched"
-    /// A pattern of `when` reached its bound: nobody knows what the rule would have said, so the call is denied.
+    /// A `when`, or all of them together, reached a bound: nobody knows what the rule would have said, so the call is denied.
     case conditionUndecided = "condition_undecided"
 }
 
@@ -38,12 +38,20 @@ public struct EffectivePolicies: Sendable {
         self.tenant = tenant
     }
 
+    public var hash: String { Self.hash(folder: folder.hash, tenant: tenant?.hash) }
+
     /// Of both layers, where there are two.
-    public var hash: String { tenant.map { "\(folder.hash)+\($0.hash)" } ?? folder.hash }
+    public static func hash(folder: String, tenant: String?) -> String { tenant.map { "\(folder)+\($0)" } ?? folder }
 
     public func decide(_ question: PolicyQuestion) -> PolicyDecision {
-        guard let ceiling = folder.opinion(question) else { return denied(.noRuleMatched, []) }
-        let own = tenant?.opinion(question)
+        var inquiry = PolicyInquiry()
+        return decide(question, &inquiry)
+    }
+
+    /// One of several questions about one call.
+    public func decide(_ question: PolicyQuestion, _ inquiry: inout PolicyInquiry) -> PolicyDecision {
+        guard let ceiling = folder.opinion(question, &inquiry) else { return denied(.noRuleMatched, []) }
+        let own = tenant?.opinion(question, &inquiry)
         if ceiling.effect == .deny { return denied(ceiling.reason, ceiling.rules) }
         if let own, own.effect == .deny { return denied(own.reason, own.rules) }
         let effect = max(ceiling.effect, own?.effect ?? .allow)
@@ -58,21 +66,5 @@ public struct EffectivePolicies: Sendable {
     private func denied(_ reason: PolicyReason, _ rules: [String]) -> PolicyDecision {
         PolicyDecision(
             effect: .deny, reason: reason, rules: rules, limits: .none, counted: [], approvalSeconds: nil, policyHash: hash)
-    }
-
-    // MARK: Egress
-
-    /// Whether this tenant's requests may go there: nothing is open that one of the layers closes. A folder that says nothing of hosts
-    /// opens public addresses.
-    public func egress(_ host: OutboundHost, port: Int, addresses: [IPAddress], tenantSlug: String) -> EgressVerdict {
-        let ceiling = (folder.egress ?? .publicAddresses).decide(host, port: port, addresses: addresses, tenantSlug: tenantSlug)
-        guard let own = tenant?.egress else { return ceiling }
-        return ceiling.stricter(own.decide(host, port: port, addresses: addresses, tenantSlug: tenantSlug))
-    }
-
-    /// The same before the name is resolved.
-    public func mayReach(_ host: OutboundHost, port: Int, tenantSlug: String) -> Bool {
-        (folder.egress ?? .publicAddresses).mayOpen(host, port: port, tenantSlug: tenantSlug)
-            && tenant?.egress?.mayOpen(host, port: port, tenantSlug: tenantSlug) ?? true
     }
 }

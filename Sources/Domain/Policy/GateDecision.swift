@@ -7,10 +7,10 @@ public struct GateDecision: Sendable, Hashable {
     public let tool: String
     public let target: ToolTarget
     /// What came out, limits and people included.
-    public let effect: PolicyEffect
+    public private(set) var effect: PolicyEffect
     /// `rule`, or why it was denied: the code that the model is told.
-    public let reason: String
-    public let rules: [String]
+    public private(set) var reason: String
+    public private(set) var rules: [String]
     public let policyHash: String
     /// `sha256:…` over the bytes of the arguments; the arguments themselves are in the run's log alone.
     public let argumentsHash: String
@@ -29,25 +29,11 @@ public struct GateDecision: Sendable, Hashable {
         argumentsHash = "sha256:" + Hex.encode(SHA256.hash(arguments.bytes))
     }
 
-    /// The same call, refused by a limit of a rule.
-    public func denied(_ reason: String, by rule: String) -> GateDecision {
-        GateDecision(
-            callID: callID, tool: tool, target: target, effect: .deny, reason: reason, rules: [rule], policyHash: policyHash,
-            argumentsHash: argumentsHash)
-    }
-
-    private init(
-        callID: CallID, tool: String, target: ToolTarget, effect: PolicyEffect, reason: String, rules: [String], policyHash: String,
-        argumentsHash: String
-    ) {
-        self.callID = callID
-        self.tool = tool
-        self.target = target
-        self.effect = effect
-        self.reason = reason
-        self.rules = rules
-        self.policyHash = policyHash
-        self.argumentsHash = argumentsHash
+    /// The same call, refused all the same, for another reason.
+    public func denied(_ reason: String, by rules: [String]) -> GateDecision {
+        var decision = self
+        (decision.effect, decision.reason, decision.rules) = (.deny, reason, rules)
+        return decision
     }
 
     /// What the row says of it; the run and its agent are added by the statement that writes it.

@@ -20,11 +20,18 @@ public struct PolicyCondition: Sendable, Hashable {
     public static func == (left: PolicyCondition, right: PolicyCondition) -> Bool { left.json == right.json }
     public func hash(into hasher: inout Hasher) { hasher.combine(json) }
 
-    func verdict(_ arguments: JSONNode) -> JSONSchema.Verdict { compiled.verdict(on: arguments) }
+    /// About what it takes in memory, compiled.
+    var compiledBytes: Int { compiled.compiledBytes }
+
+    func verdict(_ arguments: JSONNode, within budget: inout JSONSchemaBudget) -> JSONSchema.Verdict {
+        compiled.verdict(on: arguments, within: &budget)
+    }
 
     /// The first thing that is wrong with the arguments, for an explanation.
-    func fault(_ arguments: JSONNode) -> String {
-        compiled.violations(of: arguments).first.map { "\($0.pointer.isEmpty ? "the arguments" : $0.pointer) \($0.message)" } ?? ""
+    func fault(_ arguments: JSONNode, within budget: inout JSONSchemaBudget) -> String {
+        compiled.violations(of: arguments, within: &budget).first.map {
+            "\($0.pointer.isEmpty ? "the arguments" : $0.pointer) \($0.message)"
+        } ?? ""
     }
 
     private static let asserting: Set<String> = [

@@ -5,21 +5,36 @@ public import JSON
 public struct PolicyDocument: Sendable {
     public let rules: [PolicyRule]
     public let egress: EgressRules?
+    /// About what the conditions of its rules take in memory, compiled.
+    public let conditionBytes: Int
 
-    /// - Parameter prefix: stands before the ids of the rules, so that those of a tenant are told from the operator's.
-    public init(reading node: JSONNode, at pointer: String = "", prefix: String = "") throws(JSONViolation) {
+    /// - Parameters:
+    ///   - prefix: stands before the ids of the rules, so that those of a tenant are told from the operator's.
+    ///   - maxConditionBytes: of all conditions together, compiled.
+    public init(
+        reading node: JSONNode, at pointer: String = "", prefix: String = "", maxConditionBytes: Int = .max
+    ) throws(JSONViolation) {
         var reader = try JSONObjectReader(node, at: pointer)
         guard try reader.optionalNode("version")?.int == 1 else {
             throw JSONViolation(pointer: reader.pointer(to: "version"), message: "must be 1, the version of the format: `version: 1`")
         }
         var rules: [PolicyRule] = []
+        var conditionBytes = 0
         if let list = try reader.optionalNode("rules") {
             guard list.kind == .array else { throw JSONViolation(pointer: reader.pointer(to: "rules"), message: "must be a list of rules") }
             guard list.count <= Limits.maxPolicyRules else {
                 throw JSONViolation(pointer: reader.pointer(to: "rules"), message: "must have at most \(Limits.maxPolicyRules) rules")
             }
             for (index, node) in list.elements.enumerated() {
-                rules.append(try Self.rule(node, at: "\(reader.pointer(to: "rules"))/\(index)", prefix: prefix))
+                let place = "\(reader.pointer(to: "rules"))/\(index)"
+                let rule = try Self.rule(node, at: place, prefix: prefix)
+                conditionBytes += rule.when?.compiledBytes ?? 0
+                guard conditionBytes <= maxConditionBytes else {
+                    throw JSONViolation(
+                        pointer: place + "/when",
+                        message: "makes the conditions larger than \(maxConditionBytes) bytes, compiled; use fewer or simpler patterns")
+                }
+                rules.append(rule)
             }
         }
         egress = try reader.optionalNode("egress").map { node throws(JSONViolation) in
@@ -31,6 +46,7 @@ public struct PolicyDocument: Sendable {
             throw JSONViolation(pointer: "\(pointer)/rules/\(index)/id", message: "is used twice; every rule has an id of its own")
         }
         self.rules = rules
+        self.conditionBytes = conditionBytes
     }
 
     private static func rule(_ node: JSONNode, at pointer: String, prefix: String) throws(JSONViolation) -> PolicyRule {

@@ -19,20 +19,31 @@ public struct RuleExplanation: Sendable, Hashable {
 }
 
 extension EffectivePolicies {
-    /// Every rule looked at, in order, and why it matched or not.
+    /// Every rule looked at, in order, and why it matched or not. The rules that a decision would not look at spend of the same budget.
     public func explain(_ question: PolicyQuestion) -> [RuleExplanation] {
-        folder.rules.map { $0.explanation(question, .folder) } + (tenant?.rules ?? []).map { $0.explanation(question, .tenant) }
+        var inquiry = PolicyInquiry()
+        return explain(question, &inquiry)
+    }
+
+    /// The same after a decision about it: what that found out is known.
+    public func explain(_ question: PolicyQuestion, _ inquiry: inout PolicyInquiry) -> [RuleExplanation] {
+        var explanations: [RuleExplanation] = []
+        for rule in folder.rules { explanations.append(rule.explanation(question, .folder, &inquiry)) }
+        for rule in tenant?.rules ?? [] { explanations.append(rule.explanation(question, .tenant, &inquiry)) }
+        return explanations
     }
 }
 
 extension PolicyRule {
-    fileprivate func explanation(_ question: PolicyQuestion, _ layer: RuleExplanation.Layer) -> RuleExplanation {
+    fileprivate func explanation(
+        _ question: PolicyQuestion, _ layer: RuleExplanation.Layer, _ inquiry: inout PolicyInquiry
+    ) -> RuleExplanation {
         let (result, because) =
-            switch match(question) {
+            switch match(question, &inquiry) {
             case .yes: (RuleExplanation.Result.matched, matchedText(question))
             case .possible(let part): (.possible, possibleText(part))
-            case .no(let part): (.notMatched, mismatchText(part, question))
-            case .undecided: (.undecided, "a pattern of when reached its bound on these arguments, so the call is denied")
+            case .no(let part): (.notMatched, mismatchText(part, question, &inquiry))
+            case .undecided: (.undecided, "when reached a bound on these arguments, so the call is denied")
             }
         return RuleExplanation(rule: id, layer: layer, effect: effect, result: result, because: because)
     }
@@ -56,7 +67,7 @@ extension PolicyRule {
         part == .devices ? "it hangs on the labels of the device that will be asked" : "it hangs on the arguments, which are not known yet"
     }
 
-    private func mismatchText(_ part: Part, _ question: PolicyQuestion) -> String {
+    private func mismatchText(_ part: Part, _ question: PolicyQuestion, _ inquiry: inout PolicyInquiry) -> String {
         func list(_ globs: [Glob]?) -> String { (globs ?? []).map(\.pattern).joined(separator: ", ") }
         return switch part {
         case .targets:
@@ -67,8 +78,14 @@ extension PolicyRule {
         case .devices:
             question.target == .device
                 ? "the device does not have the labels \(labelsText)" : "it is for devices, and the target is \(question.target.rawValue)"
-        case .when: "\(question.arguments.flatMap { when?.fault($0) } ?? "the arguments do not fit")"
+        case .when: conditionText(question, &inquiry)
         }
+    }
+
+    private func conditionText(_ question: PolicyQuestion, _ inquiry: inout PolicyInquiry) -> String {
+        guard let when, let arguments = question.arguments else { return "the arguments do not fit" }
+        let fault = inquiry.fault(when, on: arguments)
+        return fault.isEmpty ? "the arguments do not fit" : fault
     }
 
     private var labelsText: String {

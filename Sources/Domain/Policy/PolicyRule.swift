@@ -39,13 +39,13 @@ public struct PolicyRule: Sendable, Hashable {
         /// It hangs on what is not known yet.
         case possible(Part)
         case yes
-        /// A pattern of `when` reached its bound.
+        /// `when` reached a bound.
         case undecided
     }
 
     enum Part: String, Sendable { case targets, tools, tenants, agents, devices, when }
 
-    func match(_ question: PolicyQuestion) -> Match {
+    func match(_ question: PolicyQuestion, _ inquiry: inout PolicyInquiry) -> Match {
         if let targets, !targets.contains(question.target) { return .no(.targets) }
         if let tools, !tools.contains(where: { $0.matches(question.tool) }) { return .no(.tools) }
         if let tenants, !tenants.contains(where: { $0.matches(question.tenantSlug) }) { return .no(.tenants) }
@@ -60,7 +60,7 @@ public struct PolicyRule: Sendable, Hashable {
             }
         }
         if let when {
-            switch question.arguments.map(when.verdict) {
+            switch question.arguments.map({ inquiry.verdict(of: when, in: id, on: $0) }) {
             case .rejects?: return .no(.when)
             case .undecided?: return .undecided
             case nil: open = open ?? .when

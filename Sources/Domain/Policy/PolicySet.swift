@@ -14,8 +14,6 @@ public struct PolicySet: Sendable {
         index = PolicyIndex(rules)
     }
 
-    public static let denyAll = PolicySet(rules: [], hash: "none")
-
     /// What the rules of one layer come to; nil when none matches.
     struct Opinion: Sendable {
         var effect: PolicyEffect
@@ -28,13 +26,13 @@ public struct PolicySet: Sendable {
 
     /// What may match counts where it makes the answer milder (allow) or asks a person, never as a denial: whoever asks before
     /// everything is known asks again when it is.
-    func opinion(_ question: PolicyQuestion) -> Opinion? {
+    func opinion(_ question: PolicyQuestion, _ inquiry: inout PolicyInquiry) -> Opinion? {
         var matching: [PolicyRule] = []
         var denying: [String] = []
         var undecided: [String] = []
         for position in index.candidates(question) {
             let rule = rules[position]
-            switch rule.match(question) {
+            switch rule.match(question, &inquiry) {
             case .no: continue
             case .undecided: undecided.append(rule.id)
             case .possible: if rule.effect != .deny { matching.append(rule) }

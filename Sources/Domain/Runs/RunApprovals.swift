@@ -7,6 +7,7 @@ extension RunMachine {
             writer.field("callId", string: hold.callID.description)
             writer.field("tool", string: hold.tool)
             writer.field("target", string: hold.target.rawValue)
+            writer.field("args", raw: hold.arguments)
             writer.field("callHash", string: hold.callHash)
             writer.field("expiresSeconds", int: hold.expiresSeconds)
             writer.field("expiresAt", string: expiresAt.description)
@@ -21,11 +22,11 @@ extension RunMachine {
     /// decided by a person already.
     public static func requireApproval(_ request: ApprovalRequest, of callID: CallID, in state: RunState) -> RunTransition? {
         guard !state.status.isTerminal, let call = state.call(callID), call.isOpen, call.approval == nil, call.dispatches == 0,
-            let target = call.target, let callHash = call.callHash
+            let target = call.target, let arguments = call.arguments, let callHash = call.callHash
         else { return nil }
         let hold = ApprovalHold(
-            callID: callID, tool: call.call.name, target: target, callHash: callHash, expiresSeconds: request.expiresSeconds,
-            rules: request.rules)
+            callID: callID, tool: call.call.name, target: target, callHash: callHash, arguments: arguments,
+            expiresSeconds: request.expiresSeconds, rules: request.rules)
         var transition = RunTransition(events: [approvalRequiredEvent(hold, expiresAt: request.expiresAt)])
         transition.held = [hold]
         transition.schedules = call.schedule(.held)
@@ -33,21 +34,25 @@ extension RunMachine {
     }
 
     /// A person says yes. nil when the call does not wait for one. A call that this process' workers carry out puts the run back into
-    /// the queue; others are dispatched from where they are.
+    /// the queue; others are dispatched from where they are. The event has all that carrying the call out takes: for whoever watches
+    /// and answers calls, this is where a held call begins.
     public static func approve(_ callID: CallID, by approver: String, in state: RunState) -> RunTransition? {
         guard !state.status.isTerminal, let call = state.call(callID), call.isOpen, case .pending(let callHash)? = call.approval,
             callHash == call.callHash
         else { return nil }
+        let seconds = call.timeoutSeconds ?? Limits.defaultToolSeconds
         var transition = RunTransition(events: [
             NewRunEvent(.toolCallApproved) { writer in
                 writer.field("callId", string: callID.description)
+                writer.field("tool", string: call.call.name)
+                writer.field("target", string: (call.target ?? .server).rawValue)
+                writer.field("args", raw: call.arguments ?? .emptyObject)
+                writer.field("timeoutSeconds", int: seconds)
                 writer.field("callHash", string: callHash)
                 writer.field("by", string: approver)
             }
         ])
-        transition.settled = [
-            ApprovalSettlement(callID: callID, status: .approved, timeoutSeconds: call.timeoutSeconds ?? Limits.defaultToolSeconds)
-        ]
+        transition.settled = [ApprovalSettlement(callID: callID, status: .approved, timeoutSeconds: seconds)]
         transition.schedules = call.schedule(.now)
         if call.target == .server, state.status == .waitingTool {
             transition.events.append(statusEvent(.queued))

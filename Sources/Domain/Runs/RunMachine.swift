@@ -161,7 +161,8 @@ public enum RunMachine {
             writer.field("providerCallId", string: call.providerCallID)
             writer.field("tool", string: call.tool)
             writer.field("target", string: call.target.rawValue)
-            writer.field("args", raw: call.arguments)
+            // What is not to be carried out yet has nothing that it could be carried out with.
+            if call.approval == nil { writer.field("args", raw: call.arguments) } else { writer.field("held", bool: true) }
             writer.field("step", int: step)
             writer.field("timeoutSeconds", int: call.timeoutSeconds)
             writer.field("maxResultBytes", intIfPresent: call.maxResultBytes)

@@ -144,7 +144,11 @@ public struct RunState: Sendable, Hashable {
             guard let hash = data["callHash"]?.string else {
                 throw RunLogFault(seq: event.seq, message: "an approval without the hash of its call")
             }
-            update(event, data) { call in call.approval = .pending(callHash: hash) }
+            update(event, data) { call in
+                call.approval = .pending(callHash: hash)
+                // Of a call that was held from the start they stand here first.
+                call.arguments = data["args"]?.rawJSON ?? call.arguments
+            }
         case .toolCallApproved:
             guard let hash = data["callHash"]?.string else {
                 throw RunLogFault(seq: event.seq, message: "an approval without the hash of its call")

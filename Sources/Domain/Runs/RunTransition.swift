@@ -40,8 +40,8 @@ public struct NewToolCall: Sendable, Hashable {
         approval.map { approval in
             ApprovalHold(
                 callID: callID, tool: tool, target: target,
-                callHash: CallHash.of(callID, tool: tool, target: target, arguments: arguments), expiresSeconds: approval.expiresSeconds,
-                rules: approval.rules)
+                callHash: CallHash.of(callID, tool: tool, target: target, arguments: arguments), arguments: arguments,
+                expiresSeconds: approval.expiresSeconds, rules: approval.rules)
         }
     }
 }

@@ -67,6 +67,20 @@ public struct SecretValues: Sendable {
         return result + bytes[start...]
     }
 
+    /// Without them; of a text that ends where it was shortened, also without what may be the beginning of one at its end.
+    public func cut(from bytes: [UInt8], isShortened: Bool) -> [UInt8] {
+        guard isShortened, !isEmpty else { return isEmpty ? bytes : cut(from: bytes) }
+        let whole = cut(from: bytes)
+        return Array(whole.dropLast(needles.reduce(0) { max($0, Self.begun($1.bytes, atEndOf: whole)) }))
+    }
+
+    /// How many bytes at the end are the beginning of the needle.
+    private static func begun(_ needle: [UInt8], atEndOf bytes: [UInt8]) -> Int {
+        var count = min(needle.count - 1, bytes.count)
+        while count > 0, !bytes[(bytes.count - count)...].elementsEqual(needle[..<count]) { count -= 1 }
+        return count
+    }
+
     /// The same JSON without them; where one stands as a number or across an escape, too. What does not parse becomes a string.
     public func cut(from json: RawJSON) -> RawJSON {
         // Without escapes and without a hit, which is nearly always, nothing is parsed.

@@ -1,5 +1,5 @@
 import Cryptography
-import JSON
+public import JSON
 
 /// A person is to be asked before a call goes out.
 public struct ApprovalRequest: Sendable, Hashable {
@@ -33,6 +33,8 @@ public struct ApprovalHold: Sendable, Hashable {
     public let tool: String
     public let target: ToolTarget
     public let callHash: String
+    /// What the person is shown.
+    public let arguments: RawJSON
     public let expiresSeconds: Int
     public let rules: [String]
 }

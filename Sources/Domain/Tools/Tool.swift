@@ -134,6 +134,9 @@ public struct ArgumentsSchema: Sendable, Hashable {
     public static func == (left: ArgumentsSchema, right: ArgumentsSchema) -> Bool { left.json == right.json }
     public func hash(into hasher: inout Hasher) { hasher.combine(json) }
 
-    /// What is wrong with a call's arguments, bounded; empty: nothing.
+    /// About what it takes in memory.
+    var compiledBytes: Int { compiled.compiledBytes }
+
+    /// What is wrong with a call's arguments, bounded in itself and in the work that it takes; empty: nothing.
     public func violations(of arguments: JSONNode) -> [JSONViolation] { compiled.violations(of: arguments) }
 }

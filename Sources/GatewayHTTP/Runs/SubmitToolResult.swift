@@ -4,9 +4,10 @@ import JSON
 import Runtime
 import Storage
 
-/// `POST /api/runs/{runId}/tool-results` {callId, result | error}: 200 `{applied}`; false where an earlier outcome stands.
+/// `POST /api/runs/{runId}/tool-results` {callId, result | error}: 200 `{applied}`; false where an earlier outcome stands. The run's log has
+/// the result and its source; the audit log has what the gate decided where it did not let the answer through.
 struct SubmitToolResult: Operation {
-    static let audit = AuditRule.omitted(because: "the run's log has the result and its source")
+    static let audit = AuditRule.logs([.toolCallDecide])
     let gateway: Gateway
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {

@@ -68,7 +68,7 @@ final class EventStreamDialect: Dialect {
         var allowance = StreamAllowance(wire.limits)
         while let event = try await reader.next(&allowance) {
             guard event.type == "message", !event.data.isEmpty else { continue }
-            for message in try RPCMessage.all(in: event.data, limit: wire.limits.maxMessageBytes) {
+            for message in try wire.messages(in: event.data) {
                 switch try waiting.take(message) {
                 case .answer(let result): return result
                 case .asked(let id, let method):

@@ -55,7 +55,7 @@ struct LegacyDialect: Dialect {
         var waiting = AnswerWaiting(requestID: id, notices: notices, limits: wire.limits)
         switch response.mediaType {
         case "application/json":
-            let messages = try RPCMessage.all(in: try await wire.body(of: response), limit: wire.limits.maxMessageBytes)
+            let messages = try wire.messages(in: try await wire.body(of: response))
             if let result = try await find(in: messages, &waiting) { return result }
             throw MCPError.malformed("it answers another request")
         case "text/event-stream":
@@ -72,7 +72,7 @@ struct LegacyDialect: Dialect {
         while true {
             while let event = try await reader.next(&allowance) {
                 guard event.type == "message", !event.data.isEmpty else { continue }
-                let messages = try RPCMessage.all(in: event.data, limit: wire.limits.maxMessageBytes)
+                let messages = try wire.messages(in: event.data)
                 if let result = try await find(in: messages, &waiting) { return result }
             }
             try resumption.ended(lastEventID: reader.lastEventID, retryMilliseconds: reader.retryMilliseconds)

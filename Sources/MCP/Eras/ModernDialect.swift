@@ -32,7 +32,7 @@ struct ModernDialect: Dialect {
         var waiting = AnswerWaiting(requestID: id, notices: notices, limits: wire.limits)
         switch response.mediaType {
         case "application/json":
-            for message in try RPCMessage.all(in: try await wire.body(of: response), limit: wire.limits.maxMessageBytes) {
+            for message in try wire.messages(in: try await wire.body(of: response)) {
                 if case .answer(let result) = try waiting.take(message) { return result }
             }
             throw MCPError.malformed("it answers another request")
@@ -41,7 +41,7 @@ struct ModernDialect: Dialect {
             var allowance = StreamAllowance(wire.limits)
             while let event = try await reader.next(&allowance) {
                 guard event.type == "message" else { continue }
-                for message in try RPCMessage.all(in: event.data, limit: wire.limits.maxMessageBytes) {
+                for message in try wire.messages(in: event.data) {
                     // Requests of the server do not exist in this era, nor do answers to them: they are passed over.
                     if case .answer(let result) = try waiting.take(message) { return result }
                 }

@@ -8,11 +8,20 @@ import NIOHTTP1
 /// a response that is let go of gives up its connection.
 public typealias MCPExchange = @Sendable (HTTPClientRequest) async throws -> HTTPClientResponse
 
+/// Takes out of what a server says what must not be repeated, before anything of it is read, shortened, or shown. JSON stays JSON.
+public typealias MCPWithholding = @Sendable (_ said: [UInt8]) -> [UInt8]
+
 /// Requests to one server, and what their failures mean.
 struct Wire: Sendable {
     let server: MCPServer
     let exchange: MCPExchange
+    let withholding: MCPWithholding
     let limits: MCPLimits
+
+    /// Every message of a body, or of an event's data.
+    func messages(in bytes: [UInt8]) throws(MCPError) -> [RPCMessage] {
+        try RPCMessage.all(in: withholding(bytes), limit: limits.maxMessageBytes)
+    }
 
     func post(_ body: RawJSON, to url: String? = nil, headers: [MCPHeader]) async throws -> HTTPClientResponse {
         var request = HTTPClientRequest(url: url ?? server.url)
@@ -111,7 +120,7 @@ struct Wire: Sendable {
             // The status alone says enough.
         }
         try Task.checkCancellation()
-        return bytes
+        return withholding(bytes)
     }
 
     /// The whole of a JSON answer.

@@ -31,15 +31,15 @@ public struct ApprovalService: Sendable {
         return approval
     }
 
-    /// Good for exactly the call that stands in the log. Where policy denies the call by now, that beats the person: the call is denied,
-    /// and 409 `denied_by_policy` says so.
+    /// Good for exactly the call that stands in the log, until `expiresAt`: who comes later is told that it has expired, also where no
+    /// sweep has written that down yet. Where policy denies the call by now, that beats the person: the call is denied, and 409
+    /// `denied_by_policy` says so.
     ///
     /// - Parameter callHash: what the approver saw; 409 `call_differs` when it is of another call.
     public func approve(
         _ scope: TenantScope, _ run: RunID, _ call: CallID, callHash: String?, by author: ChangeAuthor
     ) async throws -> ApprovalRecord {
-        let approval = try await get(scope, run, call)
-        try Self.check(callHash, approval)
+        let approval = try await get(scope, run, call, callHash)
         let rules = try await gate.rules(scope)
         let approver = "\(author.kind.rawValue):\(author.id)"
         let audit = (author, Self.entry(.toolCallApprove, approval))
@@ -48,32 +48,38 @@ public struct ApprovalService: Sendable {
             if Self.isDenied(rules, approval.agentName, pending) { return nil }
             return RunMachine.approve(call, by: approver, in: state)
         }
-        if decision.answer == .applied {
+        switch decision.answer {
+        case .applied:
             released(scope, call, approval.target)
             return try await get(scope, run, call)
+        case .pastDeadline: throw try await expired(scope, run, call)
+        case .nothingToDo:
+            guard decision.state.call(call)?.isAwaitingApproval == true else { throw try await decided(scope, run, call) }
+            guard try await denyByPolicy(rules, approval) else { throw try await expired(scope, run, call) }
+            throw GatewayError.conflict("denied_by_policy", "Policy denies this call by now, whoever approves it; the call was denied.")
         }
-        guard let pending = decision.state.call(call), pending.isAwaitingApproval else { throw try await decided(scope, run, call) }
-        try await denyByPolicy(rules, approval)
-        throw GatewayError.conflict("denied_by_policy", "Policy denies this call by now, whoever approves it; the call was denied.")
     }
 
     public func deny(
         _ scope: TenantScope, _ run: RunID, _ call: CallID, callHash: String?, reason: String?, by author: ChangeAuthor
     ) async throws -> ApprovalRecord {
-        let approval = try await get(scope, run, call)
-        try Self.check(callHash, approval)
+        let approval = try await get(scope, run, call, callHash)
         let message = reason.map { "A person denied the call: \($0)" } ?? "A person denied the call."
         let decision = try await runs.decide(scope, run, audit: (author, Self.entry(.toolCallDeny, approval))) { state in
             RunMachine.denyApproval(call, message: message, in: state)
         }
-        guard decision.answer == .applied else { throw try await decided(scope, run, call) }
-        return try await get(scope, run, call)
+        switch decision.answer {
+        case .applied: return try await get(scope, run, call)
+        case .pastDeadline: throw try await expired(scope, run, call)
+        case .nothingToDo: throw try await decided(scope, run, call)
+        }
     }
 
     // MARK: Parts
 
-    private static func check(_ callHash: String?, _ approval: ApprovalRecord) throws {
-        guard let callHash, callHash != approval.callHash else { return }
+    private func get(_ scope: TenantScope, _ run: RunID, _ call: CallID, _ callHash: String?) async throws -> ApprovalRecord {
+        let approval = try await get(scope, run, call)
+        guard let callHash, callHash != approval.callHash else { return approval }
         throw GatewayError.conflict("call_differs", "This call is not the one whose hash was given; look at it again before deciding.")
     }
 
@@ -92,7 +98,8 @@ public struct ApprovalService: Sendable {
         return false
     }
 
-    private func denyByPolicy(_ rules: ToolRules, _ approval: ApprovalRecord) async throws {
+    /// false: the approval has expired before it came to that.
+    private func denyByPolicy(_ rules: ToolRules, _ approval: ApprovalRecord) async throws -> Bool {
         let decision = try await runs.decide(rules.scope, approval.runID) { state in
             guard let call = state.call(approval.callID), call.isAwaitingApproval,
                 case .refused(let outcome, let record) = rules.atDispatch(agent: approval.agentName, call.asIfApproved)
@@ -102,6 +109,15 @@ public struct ApprovalService: Sendable {
             return transition
         }
         if decision.answer == .applied { gate.count(.dispatch, .deny) }
+        return decision.answer != .pastDeadline
+    }
+
+    /// Nobody has written the expiry down yet, so it is done here.
+    private func expired(_ scope: TenantScope, _ run: RunID, _ call: CallID) async throws -> GatewayError {
+        _ = try await runs.decide(scope, run) { state in
+            state.call(call)?.isAwaitingApproval == true ? RunMachine.expire(call, in: state) : nil
+        }
+        return try await decided(scope, run, call)
     }
 
     /// Somebody, or the clock, was first.

@@ -78,7 +78,9 @@ extension DeviceHub {
         for (callID, candidates) in rows {
             guard let call = state.call(callID), call.isOpen, !call.isAwaitingApproval, call.deviceID == nil, let row = candidates.first
             else { continue }
-            switch rules.atDispatch(agent: row.agentName, call, device: .open(labels: row.selectorLabels)) {
+            // Of this call, whichever devices it might go to.
+            var inquiry = PolicyInquiry()
+            switch rules.atDispatch(agent: row.agentName, call, device: .open(labels: row.selectorLabels), &inquiry) {
             case .refused(let outcome, let record):
                 (round.isCut, round.counted) = (true, .deny)
                 var refusal = RunMachine.record(outcome, of: callID, in: state)
@@ -91,7 +93,7 @@ extension DeviceHub {
                 return held
             case .pass: break
             }
-            guard let assignment = round.assignments[callID] ?? choose(call, candidates, rules),
+            guard let assignment = round.assignments[callID] ?? choose(call, candidates, rules, &inquiry),
                 let one = RunMachine.dispatch(callID, to: assignment.deviceID, in: state)
             else { continue }
             round.assignments[callID] = assignment
@@ -106,18 +108,20 @@ extension DeviceHub {
     }
 
     /// The least busy of those that may; of equals, the one that is connected longest.
-    private func choose(_ call: CallState, _ rows: [DispatchCandidate], _ rules: ToolRules) -> Assignment? {
+    private func choose(
+        _ call: CallState, _ rows: [DispatchCandidate], _ rules: ToolRules, _ inquiry: inout PolicyInquiry
+    ) -> Assignment? {
         var passes: [DeviceID: ToolPass] = [:]
-        let devices = rows.compactMap(\.device).filter { device in
+        var devices: [DispatchCandidate.Device] = []
+        for device in rows.compactMap(\.device) {
             let isAllowed = device.allowedTools.map { $0.contains { Glob($0).matches(rows[0].tool) } } ?? true
             // A session of this process that is not here has just ended; its row is about to say so.
-            guard isAllowed, device.replicaID != replicaID || registry.session(of: device.deviceID) != nil else { return false }
+            guard isAllowed, device.replicaID != replicaID || registry.session(of: device.deviceID) != nil else { continue }
             // What policy says of this very device.
-            guard case .pass(let pass) = rules.atDispatch(agent: rows[0].agentName, call, device: .chosen(labels: device.labels)) else {
-                return false
-            }
+            let verdict = rules.atDispatch(agent: rows[0].agentName, call, device: .chosen(labels: device.labels), &inquiry)
+            guard case .pass(let pass) = verdict else { continue }
             passes[device.deviceID] = pass
-            return true
+            devices.append(device)
         }
         var chosen: DispatchCandidate.Device?
         let deviceID = registry.assign { assigning in
@@ -133,14 +137,12 @@ extension DeviceHub {
 
     /// After the commit. A frame that does not arrive is found missing by the process that holds the socket.
     private func send(_ state: CallState, _ assignment: Assignment) {
-        let call = DeviceCall(
-            runID: assignment.runID, callID: assignment.callID, tool: state.call.name, arguments: state.arguments ?? .emptyObject,
-            deadlineAt: assignment.deadlineAt, attempt: state.dispatches)
-        let frame = DeviceFrame.call(call)
+        let frame = DeviceFrame.call(
+            assignment.pass, of: assignment.runID, deadlineAt: assignment.deadlineAt, attempt: state.dispatches)
         if let session = registry.session(of: assignment.deviceID) {
-            _ = session.deliver(call.callID, of: call.runID, frame: frame)
+            _ = session.deliver(assignment.callID, of: assignment.runID, frame: frame)
         } else {
-            DeviceNotice.call(call.runID, call.callID, frame: frame).publish(to: assignment.deviceID, over: redis)
+            DeviceNotice.call(assignment.runID, assignment.callID, frame: frame).publish(to: assignment.deviceID, over: redis)
         }
     }
 
@@ -161,33 +163,4 @@ extension DeviceHub {
         }
     }
 
-    /// Sends the open calls that this socket was not sent, a few at a time, as long as it takes them.
-    func repeatCalls(of session: DeviceSession, _ identity: DeviceIdentity) async {
-        guard session.beginRepeating() else { return }
-        defer { session.endRepeating() }
-        do {
-            while session.outbox.hasRoomForCalls {
-                let calls = try await database.tenant(identity.scope).callsToRepeat(
-                    for: identity.deviceID, except: session.sentCalls, limit: Self.repeatBatch)
-                for call in calls {
-                    guard session.deliver(call.callID, of: call.runID, frame: DeviceFrame.call(call)) else { return }
-                    callsRepeated.add()
-                }
-                if calls.count < Self.repeatBatch { return }
-            }
-        } catch {
-            logger.warning("open calls not sent again; the sweep tries again", metadata: ["cause": "\(error)"])
-        }
-    }
-
-    /// With arguments of their largest size these fill a socket's queue.
-    private static let repeatBatch = 8
-}
-
-extension DeviceSession {
-    /// The device may stop working on it.
-    func cancel(_ call: CallID, reason: CallCancelReason) {
-        settled(call)
-        outbox.offer(DeviceFrame.cancel(call, reason: reason))
-    }
 }

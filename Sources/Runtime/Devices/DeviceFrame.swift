@@ -29,14 +29,15 @@ enum DeviceFrame {
         }
     }
 
-    static func call(_ call: DeviceCall) -> [UInt8] {
+    /// What goes out is what the gate has judged, each time that it goes out.
+    static func call(_ pass: ToolPass, of run: RunID, deadlineAt: Timestamp, attempt: Int) -> [UInt8] {
         frame("tool.call.request") { writer in
-            writer.field("runId", string: call.runID.description)
-            writer.field("callId", string: call.callID.description)
-            writer.field("tool", string: call.tool)
-            writer.field("args", raw: call.arguments)
-            writer.field("deadline", string: call.deadlineAt.description)
-            writer.field("attempt", int: call.attempt)
+            writer.field("runId", string: run.description)
+            writer.field("callId", string: pass.callID.description)
+            writer.field("tool", string: pass.tool)
+            writer.field("args", raw: pass.arguments)
+            writer.field("deadline", string: deadlineAt.description)
+            writer.field("attempt", int: attempt)
         }
     }
 

@@ -61,13 +61,13 @@ struct Deliveries: Sendable {
     }
 
     private func deliver(_ due: DueCall) async throws {
-        guard let (pass, call) = try await gate.pass(due.callID, of: due.runID, agent: due.agentName, due.scope, runs) else {
+        guard let pass = try await gate.pass(due.callID, of: due.runID, agent: due.agentName, due.scope, runs) else {
             return try await dropIfOver(due)
         }
         // Too late: the sweep is about to write that it has expired.
         guard due.deadlineAt > .now() else { return }
         let config = try await versions.config(due.scope, due.versionID)
-        guard let endpoint = config.tool(named: call.call.name)?.external else {
+        guard let endpoint = config.tool(named: pass.tool)?.external else {
             return try await end(
                 due, .failed(ToolError(code: "unknown_tool", message: "The agent has no tool of this name."), source: .gateway))
         }
@@ -79,7 +79,7 @@ struct Deliveries: Sendable {
         let named = try await secrets.open(config.secretNames, due.scope)
         let values = SecretValues(named)
         let delivery = Delivery(
-            due: due, call: call, endpoint: endpoint, values: values, secrets: named.filter { endpoint.secretNames.contains($0.name) },
+            due: due, endpoint: endpoint, values: values, secrets: named.filter { endpoint.secretNames.contains($0.name) },
             signers: signers, resultURL: external.resultURL(due.callID), resultToken: token, egress: egress,
             timeout: timeout)
         let answer = try await delivery.post(pass)

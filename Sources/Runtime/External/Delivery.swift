@@ -6,7 +6,6 @@ import Storage
 /// One attempt to post a call to its system, signed per Standard Webhooks.
 struct Delivery: Sendable {
     let due: DueCall
-    let call: CallState
     let endpoint: ExternalEndpoint
     /// What the config names, so that a value is cut out of the answer.
     let values: SecretValues
@@ -29,7 +28,9 @@ struct Delivery: Sendable {
     func post(_ pass: ToolPass) async throws -> Answer {
         do {
             let response = try await egress.send(try request(pass), for: due.scope)
-            let meaning = DeliveryAnswer.reading(status: response.status, body: response.body, isCut: response.isCut)
+            // Secrets go before anything is shortened: of one that was cut in two, the beginning would stay.
+            let body = values.cut(from: response.body, isShortened: response.isCut)
+            let meaning = DeliveryAnswer.reading(status: response.status, body: body, isCut: response.isCut)
             guard case .retry = meaning else { return Answer(meaning: meaning) }
             return Answer(
                 meaning: meaning,
@@ -51,7 +52,7 @@ struct Delivery: Sendable {
 
     private func request(_ pass: ToolPass) throws -> OutboundRequest {
         let body = ExternalCall(
-            runID: due.runID, callID: pass.callID, tool: call.call.name, arguments: call.arguments ?? .emptyObject,
+            runID: due.runID, callID: pass.callID, tool: pass.tool, arguments: pass.arguments,
             agentName: due.agentName,
             deadlineAt: due.deadlineAt, resultURL: resultURL, resultToken: resultToken
         ).json.bytes

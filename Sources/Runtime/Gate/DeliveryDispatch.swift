@@ -3,11 +3,11 @@ import Storage
 import Synchronization
 
 extension ToolGate {
-    /// The pass for a call that is about to be posted to its system, with the call as the log has it. nil when there is none, and why is
-    /// in the log by then: it was denied, or waits for a person, or has its outcome.
-    func pass(_ callID: CallID, of run: RunID, agent: String, _ scope: TenantScope, _ runs: RunService) async throws -> (
-        pass: ToolPass, call: CallState
-    )? {
+    /// The pass for a call that is about to be posted to its system. nil when there is none, and why is in the log by then: it was denied,
+    /// or waits for a person, or has its outcome.
+    func pass(
+        _ callID: CallID, of run: RunID, agent: String, _ scope: TenantScope, _ runs: RunService
+    ) async throws -> ToolPass? {
         let rules = try await rules(scope)
         let verdict = Mutex<DispatchVerdict?>(nil)
         let decision = try await runs.decide(scope, run) { state in
@@ -34,7 +34,7 @@ extension ToolGate {
         switch verdict.withLock({ $0 }) {
         case .pass(let pass):
             count(.dispatch, .allow)
-            return decision.state.call(callID).map { (pass, $0) }
+            return pass
         case .refused: if decision.answer == .applied { count(.dispatch, .deny) }
         case .ask: if decision.answer == .applied { count(.dispatch, .requireApproval) }
         case nil: break

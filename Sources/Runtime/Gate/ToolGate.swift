@@ -2,9 +2,14 @@ public import Domain
 import JSON
 import Storage
 
-/// The one choke point of tools: at publish, when the model is shown its tools, at each call, and again at dispatch.
+/// The one choke point of tools: at publish, when the model is shown its tools, at each call, and again at dispatch, or where a call is
+/// dispatched by being read, at its answer.
 public struct ToolGate: Sendable {
-    enum Stage: String, CaseIterable { case publish, call, dispatch }
+    enum Stage: String, CaseIterable {
+        case publish, call, dispatch
+        /// A tool client's answer to a call that it read.
+        case answer
+    }
 
     private let folder: PolicyBook
     private let tenants: TenantPolicyBook
@@ -101,6 +106,6 @@ struct CallVerdict: Sendable {
     fileprivate mutating func refuse(_ code: String, by rule: String, _ message: String) {
         outcome = .denied(reason: code, message: message)
         approval = nil
-        record = record.denied(code, by: rule)
+        record = record.denied(code, by: [rule])
     }
 }

@@ -5,10 +5,15 @@ import JSON
 /// anything else.
 public struct ToolPass: Sendable {
     let callID: CallID
+    let tool: String
+    /// What was judged, and so what goes out.
+    let arguments: RawJSON
     let policyHash: String
 
-    fileprivate init(_ call: CallState, _ decision: PolicyDecision) {
+    fileprivate init(_ call: CallState, _ arguments: RawJSON, _ decision: PolicyDecision) {
         callID = call.call.callID
+        tool = call.call.name
+        self.arguments = arguments
         policyHash = decision.policyHash
     }
 }
@@ -25,6 +30,14 @@ extension ToolRules {
     /// Asked again at the last moment, with the arguments that stand in the log: what policy admitted when the call was requested, or a
     /// person approved, may be denied by now.
     func atDispatch(agent: String, _ call: CallState, device: PolicyQuestion.Device = .open(labels: [:])) -> DispatchVerdict {
+        var inquiry = PolicyInquiry()
+        return atDispatch(agent: agent, call, device: device, &inquiry)
+    }
+
+    /// The same for one of several devices that the call might go to.
+    func atDispatch(
+        agent: String, _ call: CallState, device: PolicyQuestion.Device, _ inquiry: inout PolicyInquiry
+    ) -> DispatchVerdict {
         guard let target = call.target, let arguments = call.arguments, let document = try? arguments.document() else {
             let decision = GateDecision(
                 callID: call.call.callID, tool: call.call.name, target: call.target ?? .server, effect: .deny, reason: "not_requested",
@@ -33,7 +46,8 @@ extension ToolRules {
         }
         let decision = policies.decide(
             PolicyQuestion(
-                tenantSlug: scope.slug, agentName: agent, target: target, tool: call.call.name, arguments: document.root, device: device))
+                tenantSlug: scope.slug, agentName: agent, target: target, tool: call.call.name, arguments: document.root, device: device),
+            &inquiry)
         func record(_ effect: PolicyEffect, _ reason: String) -> GateDecision {
             GateDecision(
                 callID: call.call.callID, tool: call.call.name, target: target, effect: effect, reason: reason, rules: decision.rules,
@@ -59,7 +73,17 @@ extension ToolRules {
                 return .ask(request, record(.requireApproval, decision.reason.rawValue))
             }
         }
-        return .pass(ToolPass(call, decision))
+        return .pass(ToolPass(call, arguments, decision))
+    }
+
+    /// A call that its device was asked already, about to be sent again. It cannot be held any more: where policy wants a person by now, it
+    /// ends, and the model may ask for it anew.
+    func again(agent: String, _ call: CallState, device labels: [String: String]) -> DispatchVerdict {
+        let verdict = atDispatch(agent: agent, call, device: .chosen(labels: labels))
+        guard case .ask(_, let record) = verdict else { return verdict }
+        let message = "Policy wants a person to approve \(call.call.name) by now, and it had gone out without one; ask for it again."
+        return .refused(
+            .denied(reason: "denied_by_policy", message: message), record.denied("denied_by_policy", by: record.rules))
     }
 }
 

@@ -1,4 +1,3 @@
-import AsyncHTTPClient
 import Domain
 import JSON
 import Logging
@@ -6,24 +5,20 @@ import MCP
 import Storage
 import Synchronization
 
-/// One HTTP request of a tenant to an MCP server, made by whoever guards the way out of this process.
-typealias MCPWayOut = @Sendable (TenantScope, HTTPClientRequest) async throws -> HTTPClientResponse
-
-/// A server's headers with the tenant's secrets in them. Throws `MCPError` where one is not to be had.
-typealias MCPHeaderSource = @Sendable (TenantScope, MCPServerConfig) async throws -> [MCPHeader]
+/// The way from one tenant to one of its MCP servers: guarded, and with the tenant's secrets.
+typealias MCPRoads = @Sendable (TenantScope, MCPServerConfig) -> MCPRoad
 
 /// The tools of the MCP servers that versions of agents name. Lists are kept for a bounded time, of a version each, since what a server shows may
 /// depend on the headers it is asked with.
 final class MCPTools: Sendable {
     private let client: MCPClient
-    private let wayOut: MCPWayOut
-    private let headers: MCPHeaderSource
+    private let roads: MCPRoads
     private let lists = MCPListBook()
     private let discoveries: MetricCounter
     private let failures: MetricCounter
     private let logger: Logger
 
-    init(wayOut: @escaping MCPWayOut, headers: @escaping MCPHeaderSource, metrics: MetricsRegistry, logger: Logger) {
+    init(metrics: MetricsRegistry, logger: Logger, roads: @escaping MCPRoads) {
         var limits = MCPLimits()
         limits.maxTools = Limits.maxMCPToolsOfServer
         limits.maxToolNameBytes = Limits.maxMCPToolNameBytes
@@ -31,8 +26,7 @@ final class MCPTools: Sendable {
         limits.maxKnownEras = Limits.maxKnownMCPEras
         limits.eraSeconds = Limits.mcpEraSeconds
         client = MCPClient(info: MCPClientInfo(name: "hsafa-gateway", version: "1.0"), limits: limits, logger: logger)
-        self.wayOut = wayOut
-        self.headers = headers
+        self.roads = roads
         self.logger = logger
         discoveries = metrics.counter("hsafa_mcp_discoveries_total", help: "Times that MCP servers were asked for their tools.")
         failures = metrics.counter("hsafa_mcp_failures_total", help: "Discoveries and calls that an MCP server came to no answer to.")
@@ -78,7 +72,7 @@ final class MCPTools: Sendable {
                 }
                 tool = known.tool
             }
-            let session = try await session(server, connections)
+            let session = session(server, connections)
             defer { if session.takeToolsChanged() { lists.forget(connections.claimed.versionID, server.name) } }
             let deadline = ContinuousClock.now.advanced(by: .seconds(timeoutSeconds))
             switch try await session.call(tool, arguments: arguments, deadline: deadline) {
@@ -101,7 +95,7 @@ final class MCPTools: Sendable {
         discoveries.add()
         let list: MCPList
         do {
-            let session = try await session(server, connections)
+            let session = session(server, connections)
             let deadline = ContinuousClock.now.advanced(by: .seconds(Limits.mcpDiscoverySeconds))
             let told = try await session.tools(deadline: deadline) { server.allows($0) }
             list = MCPList(told, of: server)
@@ -129,13 +123,12 @@ final class MCPTools: Sendable {
         return list
     }
 
-    private func session(_ server: MCPServerConfig, _ connections: MCPConnections) async throws -> MCPSession {
+    private func session(_ server: MCPServerConfig, _ connections: MCPConnections) -> MCPSession {
         if let open = connections.session(server.name) { return open }
-        let scope = connections.claimed.scope
-        let place = MCPServer(
-            url: server.url, transport: server.transport.wire, headers: try await headers(scope, server),
-            partition: "\(connections.claimed.versionID)")
-        return connections.keep(client.session(with: place) { [wayOut] in try await wayOut(scope, $0) }, server.name)
+        let place = MCPServer(url: server.url, transport: server.transport.wire, partition: "\(connections.claimed.versionID)")
+        let road = roads(connections.claimed.scope, server)
+        let session = client.session(with: place, withholding: road.withhold) { try await road.send($0) }
+        return connections.keep(session, server.name)
     }
 
     private func report(_ error: MCPError, _ server: MCPServerConfig, _ claimed: ClaimedRun, _ what: String) {

@@ -39,7 +39,7 @@ public struct PolicyService: Sendable {
         let own = try await database.tenant(scope).policies()
         let set = folder.current
         return Effective(
-            hash: EffectivePolicies(folder: set, tenant: TenantPolicyBook.compile(own)).hash, folderHash: set.hash,
+            hash: EffectivePolicies.hash(folder: set.hash, tenant: TenantLayer.hash(of: own)), folderHash: set.hash,
             folder: set.rules.filter { $0.concerns(tenantSlug: scope.slug) }, own: own)
     }
 
@@ -50,7 +50,9 @@ public struct PolicyService: Sendable {
             throw GatewayError.tooLarge("A policy", maxBytes: Limits.maxTenantPolicyBytes)
         }
         let parsed: PolicyDocument
-        do throws(JSONViolation) { parsed = try PolicyDocument(reading: document) } catch { throw GatewayError.invalidBody(error) }
+        do throws(JSONViolation) {
+            parsed = try PolicyDocument(reading: document, maxConditionBytes: Limits.maxTenantConditionBytes)
+        } catch { throw GatewayError.invalidBody(error) }
         let text = document.rawJSON.compacted()
         let hash = "sha256:" + Hex.encode(SHA256.hash(text.bytes))
         let (record, isNew) = try await database.tenant(scope).changes(by: author).putPolicy(name, document: text, hash: hash) { others in
@@ -65,9 +67,23 @@ public struct PolicyService: Sendable {
                 throw GatewayError.conflict(
                     "too_many_rules", "A tenant has at most \(Limits.maxTenantPolicyRules) rules over all its policies; remove some first.")
             }
+            let bytes = others.reduce(parsed.conditionBytes) { $0 + Self.conditionBytes($1) }
+            guard bytes <= Limits.maxTenantConditionBytes else {
+                throw GatewayError.conflict(
+                    "conditions_too_large",
+                    "The conditions of a tenant's policies take at most \(Limits.maxTenantConditionBytes) bytes together, compiled; "
+                        + "use fewer or simpler patterns.")
+            }
         }
         announce(scope)
         return Written(record: record, isNew: isNew, warnings: folder.current.warnings(about: parsed, tenantSlug: scope.slug))
+    }
+
+    /// Of one that is stored; one that cannot be read counts as all that there may be.
+    private static func conditionBytes(_ record: TenantPolicyRecord) -> Int {
+        let document = try? PolicyDocument(
+            reading: record.document.document().root, maxConditionBytes: Limits.maxStoredConditionBytes)
+        return document?.conditionBytes ?? Limits.maxTenantConditionBytes
     }
 
     public func delete(_ scope: TenantScope, _ name: String, by author: ChangeAuthor) async throws {
@@ -95,10 +111,9 @@ public struct PolicyService: Sendable {
         _ scope: TenantScope, _ question: PolicyQuestion
     ) async throws -> (decision: PolicyDecision, rules: [RuleExplanation]) {
         let policies = try await gate.policies(scope)
+        var inquiry = PolicyInquiry()
+        let decision = policies.decide(question, &inquiry)
         let concerning = Set(policies.folder.rules.filter { $0.concerns(tenantSlug: scope.slug) }.map(\.id))
-        return (
-            policies.decide(question),
-            policies.explain(question).filter { $0.layer == .tenant || concerning.contains($0.rule) }
-        )
+        return (decision, policies.explain(question, &inquiry).filter { $0.layer == .tenant || concerning.contains($0.rule) })
     }
 }

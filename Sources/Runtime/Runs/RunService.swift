@@ -9,7 +9,7 @@ public final class RunService: Sendable {
     public struct Decision: Sendable {
         public enum Answer: Sendable, Equatable {
             case applied, nothingToDo
-            /// A tool's answer came after its call's deadline.
+            /// A tool's answer came after its call's deadline, or a person's decision after its approval's expiry.
             case pastDeadline
         }
 
@@ -19,7 +19,8 @@ public final class RunService: Sendable {
         public let leaseOwner: ReplicaID?
     }
 
-    private let database: Database
+    let database: Database
+    let gate: ToolGate
     private let publisher: RunPublisher
     private let wakeups: Wakeups
     private let workers: RunWorkers
@@ -28,18 +29,19 @@ public final class RunService: Sendable {
     private let created: MetricCounter
     private let schedule: ScheduleNotes
     /// What comes from outside may hold what a config has sent out with the call.
-    private let withoutSecrets: @Sendable (ToolOutcome, AgentVersionID, TenantScope) async throws -> ToolOutcome
+    let withoutSecrets: @Sendable (ToolOutcome, AgentVersionID, TenantScope) async throws -> ToolOutcome
     let folds = RunFolds()
     /// Called with the calls that a cancel or a failure ended, so that devices hear of it.
     let callsEnded: @Sendable (TenantScope, [CallState]) -> Void
 
     init(
-        database: Database, publisher: RunPublisher, wakeups: Wakeups, workers: RunWorkers, schedule: ScheduleNotes, replicaID: ReplicaID,
-        metrics: MetricsRegistry, logger: Logger,
+        database: Database, gate: ToolGate, publisher: RunPublisher, wakeups: Wakeups, workers: RunWorkers, schedule: ScheduleNotes,
+        replicaID: ReplicaID, metrics: MetricsRegistry, logger: Logger,
         withoutSecrets: @escaping @Sendable (ToolOutcome, AgentVersionID, TenantScope) async throws -> ToolOutcome,
         callsEnded: @escaping @Sendable (TenantScope, [CallState]) -> Void
     ) {
         self.database = database
+        self.gate = gate
         self.publisher = publisher
         self.wakeups = wakeups
         self.workers = workers
@@ -135,8 +137,9 @@ public final class RunService: Sendable {
         return run
     }
 
+    /// Those that may be answered: not what waits for a person.
     public func pendingCalls(_ scope: TenantScope, _ id: RunID) async throws -> [ToolCallRecord] {
-        try await database.tenant(scope).toolCalls(of: id, openOnly: true)
+        try await database.tenant(scope).toolCalls(of: id, pendingOnly: true)
     }
 
     public func toolCalls(_ scope: TenantScope, _ id: RunID) async throws -> [ToolCallRecord] {
@@ -169,29 +172,6 @@ public final class RunService: Sendable {
         let decision = try await decide(scope, id, audit: audit) { RunMachine.requestCancel($0, reason: reason) }
         if decision.answer == .applied, decision.state.status == .canceled { callsEnded(scope, decision.state.calls) }
         return try await get(scope, id)
-    }
-
-    /// The answer of a browser or an external system to its call. False: the call already had its outcome.
-    public func submitResult(_ scope: TenantScope, _ id: RunID, callID: CallID, outcome: ToolOutcome) async throws -> Bool {
-        let run = try await get(scope, id)
-        guard let call = try await database.tenant(scope).toolCall(callID), call.runID == id else {
-            throw GatewayError.notFound("tool_call")
-        }
-        guard call.target == .browser || call.target == .external else {
-            throw GatewayError.conflict(
-                "wrong_target", "A call of target \(call.target.rawValue) is answered by its \(call.target.rawValue), not over this route.")
-        }
-        guard call.status != .awaitingApproval else {
-            throw GatewayError.conflict(
-                "approval_pending", "This call waits for a person: approve or deny it first, at …/tool-calls/\(callID)/approve or /deny.")
-        }
-        let shown = try await withoutSecrets(outcome, run.versionID, scope)
-        let named = shown.named(call.target == .browser ? .browser : .external)
-        let decision = try await decide(scope, id) { RunMachine.record(named, of: callID, in: $0) }
-        return decision.answer == .applied
-            || decision.state.call(callID)?.outcome == named.bounded(to: decision.state.call(callID)?.maxResultBytes)
-                && decision.answer == .nothingToDo
-                && call.finishedAt == nil
     }
 
     /// The loop of every decision from outside: fold the log, decide, write, publish; when someone else wrote first, again. What a
@@ -246,17 +226,6 @@ public final class RunService: Sendable {
             if !workers.nudge() { wakeups.runReady() }
         } else if let leaseOwner {
             if leaseOwner == replicaID { workers.active.wake(id) } else { wakeups.runWritten(id, worker: leaseOwner) }
-        }
-    }
-}
-
-extension ToolOutcome {
-    /// The same outcome as given by `source`.
-    func named(_ source: ResultSource) -> ToolOutcome {
-        switch self {
-        case .result(let json, _): .result(json, source: source)
-        case .failed(let error, _): .failed(error, source: source)
-        case .expired, .denied, .canceled: self
         }
     }
 }

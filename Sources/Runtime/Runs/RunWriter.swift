@@ -176,6 +176,9 @@ actor RunWriter {
         defer {
             isAppending = false
             resumeAll(&quiet)
+            resumeAll(&room)
+            // What came meanwhile found the log in use, and nobody else looks again.
+            if !pending.isEmpty || shared.withLock({ $0.logMovedOn }) { work.raise() }
         }
         for _ in 0..<Limits.maxDecisionAttempts {
             guard let transition = decide(state) else { return }
@@ -199,7 +202,9 @@ actor RunWriter {
     // MARK: Writing
 
     /// Events that stay true whatever others write: after a conflict they go in behind it.
-    private func write(_ events: [NewRunEvent], at time: Timestamp, _ send: (Int64) async throws -> Bool) async throws {
+    private func write(
+        _ events: [NewRunEvent], at time: Timestamp, _ send: @escaping @Sendable (Int64) async throws -> Bool
+    ) async throws {
         for _ in 0..<Limits.maxDecisionAttempts {
             let after = state.lastSeq
             if try await attempt(events, after: after, at: time, { try await send(after) }) { return }
@@ -207,10 +212,17 @@ actor RunWriter {
         throw GatewayError.unavailable("The run is too busy.", cause: "\(claimed.runID): \(Limits.maxDecisionAttempts) conflicts in a row")
     }
 
-    /// One try. False: someone else wrote first, and the state has been read on. When the connection is lost at commit, the log tells
-    /// whether the write went in: rows carry their writer's claim.
+    /// One try. False: someone else wrote first, and the state has been read on. A write is never canceled half-way: nobody would know
+    /// whether it went in. A task of its own does not hear of its creator's end; the lease bounds it.
     private func attempt(
-        _ events: [NewRunEvent], after: Int64, at time: Timestamp, _ send: () async throws -> Bool
+        _ events: [NewRunEvent], after: Int64, at time: Timestamp, _ send: @escaping @Sendable () async throws -> Bool
+    ) async throws -> Bool {
+        try await Task { try await self.attemptToEnd(events, after: after, at: time, send) }.value
+    }
+
+    /// When the connection is lost at commit, the log tells whether the write went in.
+    private func attemptToEnd(
+        _ events: [NewRunEvent], after: Int64, at time: Timestamp, _ send: @Sendable () async throws -> Bool
     ) async throws -> Bool {
         do {
             if try await send() {
@@ -228,9 +240,9 @@ actor RunWriter {
         while true {
             if interruption == .fenced { throw RunInterruption.fenced }
             do {
-                let first = try await database.events(of: claimed.runID, after: after, limit: 1).first
-                if let first, first.claimNumber == claimed.claimNumber {
-                    // The write is one transaction: with its first row all of it went in.
+                // The write is one transaction, so all of it went in or nothing. The claim alone does not tell: it wrote before.
+                let found = try await database.events(of: claimed.runID, after: after, limit: events.count)
+                if found.count == events.count, zip(found, events).allSatisfy({ $0.isWritten($1, by: claimed.claimNumber) }) {
                     try adopt(events.numbered(after: after, claim: claimed.claimNumber, at: time))
                     return true
                 }
@@ -262,6 +274,12 @@ actor RunWriter {
             throw RunInterruption.fenced
         }
         if state.isCancelRequested { interrupt(.cancelRequested) }
+    }
+}
+
+extension RunEvent {
+    fileprivate func isWritten(_ event: NewRunEvent, by claim: Int32) -> Bool {
+        claimNumber == claim && type == event.type && data == event.data
     }
 }
 

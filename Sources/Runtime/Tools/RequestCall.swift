@@ -53,8 +53,10 @@ struct RequestCall: Sendable {
     }
 
     private func read(_ response: OutboundResponse, method: String) -> ToolOutcome {
+        // Secrets go before anything is shortened: of one that was cut in two, the beginning would stay.
+        let body = values.cut(from: response.body, isShortened: response.isCut)
         guard (200...299).contains(response.status) else {
-            let text = ResultCut.text(response.body.prefix(Limits.maxShownFailureBytes))
+            let text = ResultCut.text(body.prefix(Limits.maxShownFailureBytes))
             return failed(
                 "http_\(response.status)",
                 "\(method) \(response.url.host) answered \(response.status)" + (text.map { $0.isEmpty ? "." : ": \($0)" } ?? "."))
@@ -63,9 +65,9 @@ struct RequestCall: Sendable {
         if type == "application/json" || type.hasSuffix("+json"), !response.isCut,
             let json = try? RawJSON(validating: response.body, limits: JSONLimits(maxBytes: Limits.maxToolResultBytes))
         {
-            return .result(ResultCut.fit(json.compacted()), source: .server)
+            return .result(ResultCut.fit(values.cut(from: json.compacted())), source: .server)
         }
-        guard let text = ResultCut.text(response.body[...], isCut: response.isCut) else {
+        guard let text = ResultCut.text(body[...], isCut: response.isCut) else {
             let named = type.isEmpty ? "no stated type" : type
             return failed("not_text", "\(response.url.host) answered \(response.body.count) bytes of \(named), which is no text.")
         }

@@ -10,6 +10,15 @@ public struct TenantPolicyRecord: Sendable {
     public let revision: Int
     public let createdAt: Timestamp
     public let updatedAt: Timestamp
+
+    package init(name: String, document: RawJSON, hash: String, revision: Int, createdAt: Timestamp, updatedAt: Timestamp) {
+        self.name = name
+        self.document = document
+        self.hash = hash
+        self.revision = revision
+        self.createdAt = createdAt
+        self.updatedAt = updatedAt
+    }
 }
 
 extension TenantDatabase {

@@ -25,7 +25,7 @@ extension TenantChanges {
         let change = database.transitionStatement(transition, of: run, after: after, claim: nil, at: time)
         let parts = SQL(unsafeSQL: "change AS (\(change.text))", parameters: change.parameters)
         let statement = statement(entry, with: parts, where: "answer = 'applied'")
-        return try TenantDatabase.answer(try await database.query(statement, lane: .alone))
+        return try await database.decided(statement)
     }
 }
 
@@ -44,10 +44,16 @@ extension TenantDatabase {
     public func transition(
         _ transition: RunTransition, of run: RunID, after: Int64, claim: Int32?, at time: Timestamp
     ) async throws(PostgresError) -> TransitionAnswer {
-        try Self.answer(try await query(transitionStatement(transition, of: run, after: after, claim: claim, at: time), lane: .alone))
+        try await decided(transitionStatement(transition, of: run, after: after, claim: claim, at: time))
     }
 
-    static func answer(_ rows: PostgresRows) throws(PostgresError) -> TransitionAnswer {
+    fileprivate func decided(_ statement: SQL) async throws(PostgresError) -> TransitionAnswer {
+        let rows: PostgresRows
+        do throws(PostgresError) { rows = try await query(statement, lane: .alone) } catch {
+            // A person decided after the approval's expiry (`note_approvals`): nothing was written.
+            guard error.sqlState == "HS410" else { throw error }
+            return TransitionAnswer(verdict: .pastDeadline, lastSeq: 0, leaseOwner: nil)
+        }
         guard let row = rows.first else { throw PostgresError(.decoding, "transition_run gave no row") }
         return TransitionAnswer(
             verdict: try row.decodeCase(0), lastSeq: try row.decode(1, as: Int64?.self) ?? 0, leaseOwner: try row.decode(2))

@@ -23,16 +23,46 @@ public struct ToolCallRecord: Sendable {
 }
 
 extension TenantDatabase {
-    public func toolCalls(of run: RunID, openOnly: Bool = false) async throws(PostgresError) -> [ToolCallRecord] {
+    /// Calls that wait for their outcome, and not for a person: at most those of one step.
+    public func pendingToolCalls(of run: RunID) async throws(PostgresError) -> [ToolCallRecord] {
         try await query(
             """
             SELECT \(unsafeSQL: Self.callColumns)
             FROM hsafa.tool_calls c LEFT JOIN hsafa.tool_results o
                 ON o.tenant_id = c.tenant_id AND o.run_id = c.run_id AND o.call_id = c.call_id
-            WHERE c.tenant_id = \(tenantID) AND c.run_id = \(run) AND (NOT \(openOnly) OR c.finished_at IS NULL)
-            ORDER BY c.created_at, c.call_id LIMIT 1000
+            WHERE c.tenant_id = \(tenantID) AND c.run_id = \(run) AND c.finished_at IS NULL
+                AND c.status <> 'awaiting_approval'
+            ORDER BY c.created_at, c.call_id LIMIT \(Limits.maxToolCallsPerStep)
             """
         ).mapRows(Self.call)
+    }
+
+    /// A page of a run's calls, oldest first: of `limit` as many as hold `maxBytes` of arguments and results together, and one at least.
+    public func toolCallPage(
+        of run: RunID, limit: Int, after: CallID?, maxBytes: Int = Limits.maxToolCallsPageBytes
+    ) async throws(PostgresError) -> Page<ToolCallRecord> {
+        let rows = try await query(
+            """
+            SELECT * FROM (
+                SELECT \(unsafeSQL: Self.callColumns), count(*) OVER () AS found, row_number() OVER calls AS position,
+                    sum(octet_length(c.args::text) + coalesce(octet_length(o.result::text), 0)) OVER calls AS bytes
+                FROM (
+                    SELECT t.* FROM hsafa.tool_calls t
+                    WHERE t.tenant_id = \(tenantID) AND t.run_id = \(run)
+                      AND (\(after)::uuid IS NULL OR (t.created_at, t.call_id) > (
+                        SELECT l.created_at, l.call_id FROM hsafa.tool_calls l
+                        WHERE l.tenant_id = \(tenantID) AND l.run_id = \(run) AND l.call_id = \(after)))
+                    ORDER BY t.created_at, t.call_id LIMIT \(limit + 1)
+                ) c LEFT JOIN hsafa.tool_results o
+                    ON o.tenant_id = c.tenant_id AND o.run_id = c.run_id AND o.call_id = c.call_id
+                WINDOW calls AS (ORDER BY c.created_at, c.call_id)
+            ) page
+            WHERE position = 1 OR (position <= \(limit) AND bytes <= \(maxBytes))
+            ORDER BY position
+            """)
+        let calls = try rows.mapRows(Self.call)
+        let found = try rows.first?.decode(16, as: Int.self) ?? 0
+        return Page(items: calls, next: found > calls.count ? calls.last?.callID.description : nil)
     }
 
     public func toolCall(_ call: CallID) async throws(PostgresError) -> ToolCallRecord? {

@@ -37,7 +37,7 @@ struct PolicySetTests {
     }
 
     @Test func `where nothing matches the answer is deny`() throws {
-        let decision = decide(.denyAll, try question())
+        let decision = decide(PolicySet(rules: [], hash: "none"), try question())
         #expect(decision.effect == .deny)
         #expect(decision.reason == .noRuleMatched && decision.code == "no_rule_matched")
         #expect(decision.rules.isEmpty)

@@ -21,6 +21,19 @@ struct SecretValuesTests {
     /// Percent-encoding with small digits, its letters as they are.
     private static let lowerHex: String = String(decoding: PercentEncoding.encode(value.utf8, isUpper: false), as: UTF8.self)
 
+    @Test(arguments: forms) func `of a shortened text the beginning of a value at its end is cut, too`(_ text: String) {
+        let bytes = Array(text.utf8)
+        for end in 1..<bytes.count {
+            let kept = Self.values.cut(from: Array(bytes[..<end]), isShortened: true)
+            // What is left of it ends before the value begins: another byte of the text would change nothing.
+            #expect(Self.values.cut(from: kept, isShortened: true) == kept)
+            #expect(!(2...Self.value.utf8.count).contains { kept.suffix($0).elementsEqual(Self.value.utf8.prefix($0)) })
+        }
+        #expect(Self.values.cut(from: Array("said Pa$$w".utf8), isShortened: true) == Array("said ".utf8))
+        #expect(Self.values.cut(from: Array("said Pa$$w".utf8), isShortened: false) == Array("said Pa$$w".utf8))
+        #expect(SecretValues.none.cut(from: bytes, isShortened: true) == bytes)
+    }
+
     @Test(arguments: forms)
     func `a value is found and cut in each form that tools give back`(_ text: String) {
         #expect(Self.values.occur(in: text))

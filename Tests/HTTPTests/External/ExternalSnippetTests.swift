@@ -1,8 +1,8 @@
 import Domain
 import Foundation
-import Glibc
 import HsafaClient
 import JSON
+import TestServers
 import TestSupport
 import Testing
 
@@ -11,20 +11,12 @@ import Testing
 struct ExternalSnippetTests {
     @Test func `the tool of the documentation verifies its calls, and refuses what is not signed`() async throws {
         let (tenant, secret) = try await External.tenant()
-        let process = Process()
-        process.executableURL = URL(filePath: try TestEnvironment.variable("TEST_WEBHOOKS_PYTHON"))
-        process.arguments = ["-c", try Self.program()]
-        process.environment = ["WEBHOOK_SECRET": secret.text, "PORT": "0"]
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        defer {
-            // The thread that started it may have blocked the others.
-            kill(process.processIdentifier, SIGKILL)
-            process.waitUntilExit()
-        }
-        let port = try await Self.firstLine(of: output)
+        let port = try freePort()
+        let tool = try ChildProcess(
+            [try TestEnvironment.variable("TEST_WEBHOOKS_PYTHON"), "-c", try Self.program()],
+            environment: ["WEBHOOK_SECRET": secret.text, "PORT": "\(port)"])
+        defer { tool.kill() }
+        // Attempts before it listens are followed by others.
         let run = try await tenant.run(steps: [External.call, Config.tellsResult], tools: [External.tool("http://127.0.0.1:\(port)/")])
         let outcome = try await External.outcome(tenant, run)
         #expect(outcome["result"]?.rawJSON.string == #"{"booked":{"amount":42},"booking":1}"#)
@@ -38,19 +30,5 @@ struct ExternalSnippetTests {
         let text = try String(contentsOfFile: TestEnvironment.repository + "/docs/CLIENTS.md", encoding: .utf8)
         let begin = try #require(text.range(of: "```python file=tool.py\n")).upperBound
         return String(text[begin..<(try #require(text.range(of: "\n```", range: begin..<text.endIndex)).lowerBound)])
-    }
-
-    /// Reading blocks a thread; Python takes its time to begin.
-    private static func firstLine(of pipe: Pipe) async throws -> String {
-        try await withCheckedThrowingContinuation { continuation in
-            Thread.detachNewThread {
-                var line = ""
-                while let more = try? pipe.fileHandleForReading.read(upToCount: 1), !more.isEmpty, more != Data("\n".utf8) {
-                    line += String(decoding: more, as: UTF8.self)
-                }
-                continuation.resume(
-                    with: line.isEmpty ? .failure(TestEnvironment.Missing(description: "the tool did not start")) : .success(line))
-            }
-        }
     }
 }

@@ -55,6 +55,36 @@ struct RedisAwayTests {
         #expect(gateways[0].metric("hsafa_limit_local_decisions_total") > 0)
     }
 
+    @Test func `runs and devices are held to their limits without redis, by each process`() async throws {
+        let redis = try await ThrowawayRedis.start()
+        defer { redis.remove() }
+        let gateways = try await TestGateway.pair(redis)
+        let tenant = try await TestTenant.limited([.runsPerMinute: 3, .devices: 1], on: gateways[0])
+        try await tenant.agent(steps: [Config.says])
+        let (one, two) = (try await tenant.device("one"), try await tenant.device("two"))
+        redis.kill()
+        let body = #"{"agentName":"tester","initialMessages":[{"role":"user","content":"Hi"}]}"#
+        var created: [String] = []
+        var refused: Answer?
+        let start = ContinuousClock.now
+        // The rate grows by one in 20 s, so that it is reached however slow this machine is.
+        while refused == nil, created.count < 3 + Int((ContinuousClock.now - start).components.seconds) / 20 + 1 {
+            let answer = try await tenant.send("POST", "/api/runs", body)
+            if answer.status == 201 { created.append(try answer.string("runId")) } else { refused = answer }
+        }
+        try #require(refused).expectProblem(429, "run_limit_exceeded")
+        #expect(created.count >= 3)
+        // What was let in is carried out without Redis, too.
+        for run in created { #expect(try await tenant.events(run).last?.type == "run.completed") }
+        try await one.connected(gateways[0]) { _ async throws in
+            try await RawSocket.open(gateways[0]) { socket async throws in
+                try await socket.register(two)
+                #expect(try await socket.next("error")["code"]?.string == "device_limit_exceeded")
+                #expect(try await socket.closing() == DeviceCloseCode.tooManyConnections)
+            }
+        }
+    }
+
     @Test func `a redis that answers nothing stalls the request that finds it out, and no other`() async throws {
         let redis = try await ThrowawayRedis.start()
         defer { redis.remove() }

@@ -14,13 +14,19 @@ struct PolicyGateway: Sendable {
 
     static let allowAll = "version: 1\nrules:\n  - id: all\n    effect: allow\n"
 
-    static func running(in environment: TestEnvironment? = nil, maxConcurrentRuns: Int = 256) async throws -> PolicyGateway {
+    static func running(
+        in environment: TestEnvironment? = nil, maxConcurrentRuns: Int = 256,
+        _ configure: (inout GatewayConfiguration) -> Void = { _ in }
+    ) async throws -> PolicyGateway {
         let folder = FileManager.default.temporaryDirectory.appending(path: "policies-\(UUID().uuidString)").path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         try Data(allowAll.utf8).write(to: URL(filePath: folder + "/policy.yaml"))
         let database = if let environment { environment } else { try await TestEnvironment.fresh() }
         return PolicyGateway(
-            gateway: try await TestGateway.running(in: database, maxConcurrentRuns: maxConcurrentRuns) { $0.policiesDirectory = folder },
+            gateway: try await TestGateway.running(in: database, maxConcurrentRuns: maxConcurrentRuns) { configuration in
+                configuration.policiesDirectory = folder
+                configure(&configuration)
+            },
             folder: folder)
     }
 

@@ -94,6 +94,36 @@ struct TenantPolicyTests {
         #expect(try await tenant.send("PUT", "/api/policies/p1", #"{"version":1,"rules":[]}"#).status == 200)
     }
 
+    @Test func `conditions of all policies are bounded together by what they come to`() async throws {
+        let tenant = try await TestTenant.make()
+        func policy(_ count: Int) -> String {
+            let rules = (0..<count).map {
+                #"{"id":"r\#($0)","effect":"deny","when":{"properties":{"a":{"pattern":"(?:abcdefgh){0,600}"}}}}"#
+            }
+            return #"{"version":1,"rules":[\#(rules.joined(separator: ","))]}"#
+        }
+        let tooMuch = try await tenant.send("PUT", "/api/policies/p", policy(500))
+        try tooMuch.expectProblem(422, "invalid_body")
+        #expect(try tooMuch.pointers().allSatisfy { $0.hasSuffix("/when") })
+        let one = Limits.maxTenantConditionBytes / 60_000 * 2 / 3
+        #expect(try await tenant.send("PUT", "/api/policies/one", policy(one)).status == 201)
+        try await tenant.send("PUT", "/api/policies/two", policy(one)).expectProblem(409, "conditions_too_large")
+        #expect(try await tenant.send("PUT", "/api/policies/one", #"{"version":1}"#).status == 200)
+        #expect(try await tenant.send("PUT", "/api/policies/two", policy(one)).status == 201)
+    }
+
+    @Test func `the policies are told without being compiled`() async throws {
+        let tenant = try await TestTenant.make(on: try await PolicyGateway.running().gateway)
+        #expect(try await tenant.send("PUT", "/api/policies/mine", Self.denyEcho).status == 201)
+        let before = tenant.gateway.metric("hsafa_tenant_policy_compilations_total")
+        for _ in 0..<3 { #expect(try await tenant.client.policies.get().policies.count == 1) }
+        #expect(tenant.gateway.metric("hsafa_tenant_policy_compilations_total") == before)
+        let hash = try await tenant.client.policies.get().hash
+        let evaluated = try await tenant.send("POST", "/api/policies/evaluate", #"{"target":"server","tool":"x"}"#)
+        #expect(try evaluated.string("policyHash") == hash, "named alike by who compiles it")
+        #expect(tenant.gateway.metric("hsafa_tenant_policy_compilations_total") == before + 1)
+    }
+
     @Test func `writers side by side stay within the bounds together`() async throws {
         let tenant = try await TestTenant.make()
         let statuses = try await withThrowingTaskGroup(of: Int.self) { group in

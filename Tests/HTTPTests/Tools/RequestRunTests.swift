@@ -133,6 +133,23 @@ struct RequestRunTests {
         await echo.close()
     }
 
+    @Test(arguments: [1, 2, 20, 45]) func `a secret that a large answer is cut in is not shown in part`(_ kept: Int) async throws {
+        let echo = try await ToolServer { request in
+            let filler = String(repeating: "x", count: Limits.maxToolResultBytes - kept)
+            return .init(200, filler + (request.header("x-key") ?? "") + filler)
+        }
+        let tenant = try await TestTenant.make()
+        let value = "s3cr3t-\(UUID.version7().lowercased)-end"
+        SuiteLog.noteSecret(value)
+        _ = try await tenant.client.secrets.set("KEY", value: value, hosts: ["127.0.0.1"])
+        let execution = #"{"url":"http://127.0.0.1:\#(echo.port)","headers":{"X-Key":"${secret.KEY}"}}"#
+        let run = try await tenant.run(steps: [Self.call("large", "{}"), Config.says], tools: [Self.tool("large", execution)])
+        let result = try #require(try await Self.outcome(tenant, run)["result"]?.string)
+        #expect(result.hasSuffix(ResultCut.marker))
+        #expect(result.dropLast(ResultCut.marker.count).allSatisfy { $0 == "x" })
+        await echo.close()
+    }
+
     @Test func `a model's key can be a secret, which goes to the model's host`() async throws {
         let chunk = #"{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}"#
         let model = try await ToolServer { _ in .init(200, "data: \(chunk)\n\ndata: [DONE]\n\n", type: "text/event-stream") }

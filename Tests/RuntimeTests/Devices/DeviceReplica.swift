@@ -44,18 +44,18 @@ struct DeviceReplica: Sendable {
             replicaID: replicaID, database: database, subscriber: subscriber, active: ActiveRuns(),
             loops: MultiThreadedEventLoopGroup.singleton, slots: 1, tenantConcurrency: 1, leaseSeconds: 30, metrics: metrics, logger: logger
         )
+        let book = try PolicyBook(directory: folder.path, logger: logger)
+        gate = ToolGate(
+            folder: book, tenants: TenantPolicyBook(database: database, subscriber: subscriber, logger: logger),
+            rates: CallRates(redis: redis, metrics: metrics, logger: logger), metrics: metrics)
         let link = DeviceLink()
         runs = RunService(
-            database: database, publisher: publisher, wakeups: Wakeups(redis), workers: workers,
+            database: database, gate: gate, publisher: publisher, wakeups: Wakeups(redis), workers: workers,
             schedule: ScheduleNotes(configuration.intervals), replicaID: replicaID, metrics: metrics, logger: logger,
             withoutSecrets: { outcome, _, _ in outcome }, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
         let limiter = TenantLimiter(
             defaults: TenantLimits(), intervals: configuration.intervals, replicaID: replicaID, database: database, redis: redis,
             subscriber: subscriber, metrics: metrics, logger: logger)
-        let book = try PolicyBook(directory: folder.path, logger: logger)
-        gate = ToolGate(
-            folder: book, tenants: TenantPolicyBook(database: database, subscriber: subscriber, logger: logger),
-            rates: CallRates(redis: redis, metrics: metrics, logger: logger), metrics: metrics)
         approvals = ApprovalService(database: database, runs: runs, gate: gate) { scope, call, target in
             if target == .device { link.callReleased(scope, call) }
         }
