@@ -1,6 +1,6 @@
 # What each target does is in scripts/, which can be run without make as well.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test contract contract-long sdk sdk-test check bench stop clean
+.PHONY: help run demo test contract contract-long sdk sdk-test browser-test check bench stop clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ sdk: ## Clients in Python, TypeScript and Swift from openapi.yaml, into build/sd
 
 sdk-test: ## Those clients, and the programs of docs/CLIENTS.md, used (part of `make test`)
 	@scripts/sdk-test.sh
+
+browser-test: ## The page of examples/browser in headless Chromium (part of `make test`)
+	@scripts/browser-test.sh
 
 check: ## Format, layers, warnings as errors, the description, shell scripts
 	@scripts/check.sh

@@ -42,6 +42,7 @@ programs=(events.sh events.py watch.mjs device.py)
 # node 20 has its WebSocket behind a flag, earlier ones have none.
 if node --experimental-websocket -e 'WebSocket' 2>/dev/null; then programs+=(device.mjs); else warn "this node has no WebSocket: device.mjs is not run"; fi
 run_child "$CLIENT_PYTHON" Tests/Clients/snippets.py "$SCRATCH/snippets"
+run_child tsc --strict --noEmit --target es2022 --lib es2022,dom "$SCRATCH/snippets/page.ts"
 run_child swiftc -swift-version 6 -o "$SCRATCH/snippets/events" "$SCRATCH/snippets/events.swift"
 run_child "$CLIENT_PYTHON" Tests/Clients/snippets.py "$SCRATCH/snippets" "${programs[@]}" events.swift
 

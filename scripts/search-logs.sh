@@ -33,7 +33,7 @@ report() { # what, then grep's options
     found=1
     printf '%s in the log, at:\n%s\n' "$what" "$lines" >&2
 }
-report 'a credential (hsk_, hse_, hrt_ …)' -E 'hs[a-z]_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}|hrt_[0-9A-Za-z]{20,}'
+report 'a credential (hsk_, hse_, hrt_ …)' -E 'h[a-z]{2}_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}|hrt_[0-9A-Za-z]{20,}'
 report 'an Authorization header' -iE 'bearer +[A-Za-z0-9._~+/=-]{8,}'
 report 'a signing secret' -E 'whsec_[A-Za-z0-9+/=_-]{8,}'
 report 'a private key' -E -e '-----BEGIN [A-Z ]*PRIVATE KEY-----'

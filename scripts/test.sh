@@ -87,4 +87,5 @@ THROWAWAY=
 export GATEWAY_BIN=$TEST_BIN/hsafa-gateway
 run_child scripts/contract.sh
 run_child scripts/sdk-test.sh
-say "The contract holds, and the clients work"
+run_child scripts/browser-test.sh
+say "The contract holds, and the clients and the page work"

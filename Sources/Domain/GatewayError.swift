@@ -63,6 +63,17 @@ extension GatewayError {
             status: 403, code: "missing_scope", detail: "This key lacks the scope \(scope.rawValue); use a key that was issued with it.")
     }
 
+    /// Nothing tells a token that was never good from one that is over.
+    public static let noRunToken = GatewayError(
+        status: 401, code: "unauthorized",
+        detail: "This run token is not good, or not any more: it ends with its time, its run, and the key that made it. Ask for a new one.")
+
+    public static func missingGrant(_ grant: RunTokenGrant) -> GatewayError {
+        GatewayError(
+            status: 403, code: "missing_grant",
+            detail: "This run token was not given \(grant.rawValue); use one that was made with it.")
+    }
+
     public static let adminRequired = GatewayError(
         status: 403, code: "admin_required", detail: "This is for the platform's admins; their keys are made on the gateway's own machine.")
 

@@ -30,6 +30,7 @@ public enum CallEntity {}
 public enum DeviceEntity {}
 public enum DeviceSessionEntity {}
 public enum EnrollmentTokenEntity {}
+public enum RunTokenEntity {}
 public enum ReplicaEntity {}
 public enum AuditRowEntity {}
 
@@ -42,6 +43,7 @@ public typealias CallID = EntityID<CallEntity>
 public typealias DeviceID = EntityID<DeviceEntity>
 public typealias DeviceSessionID = EntityID<DeviceSessionEntity>
 public typealias EnrollmentTokenID = EntityID<EnrollmentTokenEntity>
+public typealias RunTokenID = EntityID<RunTokenEntity>
 public typealias AuditRowID = EntityID<AuditRowEntity>
 /// One gateway process, from its start to its end.
 public typealias ReplicaID = EntityID<ReplicaEntity>

@@ -87,6 +87,19 @@ public enum Limits {
     public static let maxKeyOverlapSeconds = 30 * 86_400
     public static let maxForwardedForBytes = 2048
 
+    // MARK: Run tokens
+    public static let defaultRunTokenSeconds = 3600
+    public static let maxRunTokenSeconds = 86_400
+    /// After the end of its run a token still opens the run's stream, so that a watcher who was just reconnecting gets the rest and is told
+    /// that this is all.
+    public static let runTokenGraceSeconds = 60
+    /// Of one run, those of the last minute included.
+    public static let maxRunTokensPerRun = 100
+    /// Tokens that this process has seen to be right: they are looked at also when their address has shown too many wrong ones.
+    public static let maxKnownRunTokens = 10_000
+    /// Tokens dropped by one statement of a sweep.
+    public static let runTokenSweepBatch = 1000
+
     // MARK: Agents
     public static let maxNameBytes = 64
     public static let maxDescriptionBytes = 2048
@@ -127,6 +140,16 @@ public enum Limits {
     /// Appends of one tenant that wait; a writer has one, so this is beyond the runs of a process.
     public static let maxQueuedAppends = 20_000
     public static let shutdownGraceSeconds = 10
+    /// Runs that calls of runs start: how deep below the one at the top, how many of one run over its life, and how many below one at the
+    /// top.
+    public static let maxChildDepth = 4
+    public static let maxChildrenOfRun = 32
+    public static let maxRunsOfTree = 256
+    /// The template of what such a run is told.
+    public static let maxAgentMessageBytes = 16 * 1024
+    /// Notices of ends that one process keeps, beyond which the sweep finds them, and how many it acts on at once.
+    public static let maxChildNotices = 4096
+    public static let childrenSettledAtOnce = 8
     /// One in so many of a process' slots is kept for tenants that hold less than that share of them.
     public static let slotReserveDivisor = 8
 

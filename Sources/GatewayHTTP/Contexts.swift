@@ -74,7 +74,10 @@ struct AuthenticatedContext: Sendable {
     }
 
     /// Who the audit log will say has made a change.
-    var author: ChangeAuthor { open.author(.key, principal.keyID.description) }
+    var author: ChangeAuthor {
+        guard let token = principal.runToken else { return open.author(.key, principal.keyID.description) }
+        return open.author(.runToken, token.tokenID.description)
+    }
     /// What every service asks for.
     var scope: TenantScope { principal.scope }
     var channel: any Channel { open.channel }

@@ -60,21 +60,23 @@ struct Route: Sendable {
     let deprecation: Deprecation?
     /// Takes an `Idempotency-Key`.
     let isCreating: Bool
+    /// What it asks of a run token; nil: it takes keys alone. Such routes are open to pages of any origin.
+    let runToken: RunToken.Use?
     private let mount: @Sendable (Router<OpenContext>, Gateway) -> Void
 
     /// nil: public, or for admins.
     var scope: Scope? { if case .scope(let scope) = requirement { scope } else { nil } }
 
-    /// For holders of a key with `scope`, within the limits of their tenant.
+    /// For holders of a key with `scope`, or of a run token where one will do, within the limits of their tenant.
     init(
         _ method: HTTPRequest.Method, _ path: String, _ scope: Scope, _ operationID: String, _ operation: any Operation.Type,
-        answersHead: Bool = true, taking kind: RequestKind = .plain
+        answersHead: Bool = true, taking kind: RequestKind = .plain, runToken use: RunToken.Use? = nil
     ) {
-        self.init(method, path, .scope(scope), operationID, operation.audit, operation.deprecation) { router, gateway in
+        self.init(method, path, .scope(scope), operationID, operation.audit, operation.deprecation, runToken: use) { router, gateway in
             let operation = operation.init(gateway: gateway)
             let door = Door(gateway, kind)
             Self.add(router, method, path, answersHead: answersHead) { request, context in
-                try await door.enter(request, context, scope) { try await operation.handle(request, $0) }
+                try await door.enter(request, context, scope, runToken: use) { try await operation.handle(request, $0) }
             }
         }
     }
@@ -127,7 +129,8 @@ struct Route: Sendable {
 
     private init(
         _ method: HTTPRequest.Method, _ path: String, _ requirement: Requirement, _ operationID: String, _ audit: AuditRule,
-        _ deprecation: Deprecation?, isCreating: Bool = false, mount: @escaping @Sendable (Router<OpenContext>, Gateway) -> Void
+        _ deprecation: Deprecation?, isCreating: Bool = false, runToken: RunToken.Use? = nil,
+        mount: @escaping @Sendable (Router<OpenContext>, Gateway) -> Void
     ) {
         self.method = method
         self.path = path
@@ -136,6 +139,7 @@ struct Route: Sendable {
         self.audit = audit
         self.deprecation = deprecation
         self.isCreating = isCreating
+        self.runToken = runToken
         self.mount = mount
     }
 

@@ -22,14 +22,22 @@ enum RouteTable {
 
         Route(.post, "/api/runs", .runsWrite, "createRun", CreateRun.self, taking: .runCreation),
         Route(.get, "/api/runs", .runsRead, "listRuns", ListRuns.self),
-        Route(.get, "/api/runs/{runId}", .runsRead, "getRun", GetRun.self),
+        Route(.get, "/api/runs/{runId}", .runsRead, "getRun", GetRun.self, runToken: .watch),
         Route(.get, "/api/runs/{runId}/events", .runsRead, "listRunEvents", ListRunEvents.self),
-        Route(.get, "/api/runs/{runId}/stream", .runsRead, "streamRun", StreamRun.self, answersHead: false, taking: .stream),
+        Route(
+            .get, "/api/runs/{runId}/stream", .runsRead, "streamRun", StreamRun.self, answersHead: false, taking: .stream, runToken: .stream
+        ),
         Route(.post, "/api/runs/{runId}/cancel", .runsCancel, "cancelRun", CancelRun.self),
         Route(.get, "/api/runs/{runId}/tool-calls", .runsRead, "listToolCalls", ListToolCalls.self),
-        Route(.post, "/api/runs/{runId}/tool-results", .toolsRespond, "submitToolResult", SubmitToolResult.self),
-        Route(.post, "/api/runs/{runId}/tool-calls/{callId}/approve", .approvalsWrite, "approveCall", ApproveCall.self),
-        Route(.post, "/api/runs/{runId}/tool-calls/{callId}/deny", .approvalsWrite, "denyCall", DenyCall.self),
+        Route(.post, "/api/runs/{runId}/tool-results", .toolsRespond, "submitToolResult", SubmitToolResult.self, runToken: .grant(.tools)),
+        Route(
+            .post, "/api/runs/{runId}/tool-calls/{callId}/approve", .approvalsWrite, "approveCall", ApproveCall.self,
+            runToken: .grant(.approvals)),
+        Route(
+            .post, "/api/runs/{runId}/tool-calls/{callId}/deny", .approvalsWrite, "denyCall", DenyCall.self, runToken: .grant(.approvals)),
+        Route(.post, "/api/runs/{runId}/tokens", .runsRead, "createRunToken", CreateRunToken.self),
+        Route(.get, "/api/runs/{runId}/tokens", .runsRead, "listRunTokens", ListRunTokens.self),
+        Route(.delete, "/api/runs/{runId}/tokens/{tokenId}", .runsRead, "revokeRunToken", RevokeRunToken.self),
         Route(.get, "/api/approvals", .approvalsWrite, "listApprovals", ListApprovals.self),
 
         Route(.get, "/api/policies", .policiesRead, "getPolicies", GetPolicies.self),
@@ -98,6 +106,13 @@ enum RouteTable {
             if route.method == .get, route.operationID != "streamRun" { methods.append(.head) }
         }
         return methods
+    }
+
+    /// For CORS: what takes run tokens is for pages, of any origin. The methods under which this path is such an operation.
+    static func methodsForPages(path: String) -> [HTTPRequest.Method] {
+        guard path.hasPrefix("/api/runs/") else { return [] }
+        let parts = path.split(separator: "/")
+        return all.filter { $0.runToken != nil && matches($0.path.split(separator: "/"), parts) }.map(\.method)
     }
 
     private static func matches(_ template: [Substring], _ parts: [Substring]) -> Bool {

@@ -18,6 +18,7 @@ public final class Gateway: Sendable {
     public let authenticator: Authenticator
     public let keyHolds: KeyHolds
     public let keys: KeyService
+    public let runTokens: RunTokenService
     public let secrets: SecretService
     public let external: ExternalService
     public let tenants: TenantService
@@ -142,8 +143,7 @@ public final class Gateway: Sendable {
             database: database, publisher: publisher, versions: versions,
             models: ModelDirectory(clients: [
                 "simulated": { _ in SimulatedModel() }, "openai-compatible": { OpenAIChatClient(exchange: $0) },
-            ]), egress: egress, secrets: secrets, gate: gate, mcp: mcp, schedule: schedule, tokens: limiter.tokens, active: active,
-            folds: runs.folds,
+            ]), egress: egress, secrets: secrets, gate: gate, mcp: mcp, schedule: schedule, limiter: limiter, active: active, runs: runs,
             callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)
@@ -162,11 +162,12 @@ public final class Gateway: Sendable {
             keyHolds.endExpired()
         }
         keys = KeyService(database: database, hasher: hasher, watch: accessWatch)
+        runTokens = RunTokenService(database: database, watch: accessWatch, configuration: configuration, metrics: metrics)
         tenants = TenantService(database: database, watch: accessWatch, notices: TenantNotices(redis))
         audit = AuditService(database: database)
         sweepers = Sweepers(
             database: database, runs: runs, policies: policies, interval: configuration.intervals.deadlineSweep,
-            logger: logger)
+            childSweep: configuration.intervals.callSweep, logger: logger)
     }
 
     private enum Living { case essential, helper }

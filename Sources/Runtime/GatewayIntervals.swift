@@ -7,7 +7,7 @@ public struct GatewayIntervals: Sendable {
     public var accessPoll: Duration = .seconds(Limits.accessPollSeconds)
     /// Limits of a tenant are read again when they are older than this.
     public var limitsAge: Duration = .seconds(Limits.tenantLimitsSeconds)
-    /// Between looks for calls that devices were not sent.
+    /// Between looks for calls that devices were not sent, and for ends that the runs of `ai-agent` tools were not told.
     public var callSweep: Duration = .milliseconds(Limits.callSweepMilliseconds)
     /// Between looks for timers and deliveries that are due.
     public var schedulePoll: Duration = .milliseconds(Limits.schedulePollMilliseconds)

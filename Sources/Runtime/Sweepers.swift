@@ -8,13 +8,23 @@ struct Sweepers: Sendable {
     let runs: RunService
     let policies: PolicyBook
     let interval: Duration
+    let childSweep: Duration
     let logger: Logger
 
     func run() async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await ChildRuns(database: database, runs: runs, interval: childSweep, logger: logger).run() }
+            await sweepOften()
+            group.cancelAll()
+        }
+    }
+
+    private func sweepOften() async {
         var lastPartitions = ContinuousClock.now
         while (try? await Task.sleep(for: interval, tolerance: .milliseconds(500))) != nil {
             await sweep()
             await dropIdempotencyRecords()
+            await dropRunTokens()
             policies.reload()
             if ContinuousClock.now - lastPartitions > .seconds(6 * 3600) {
                 lastPartitions = .now
@@ -50,6 +60,12 @@ struct Sweepers: Sendable {
     private func attempt(_ run: RunID, _ body: () async throws -> Void) async {
         do { try await body() } catch {
             logger.warning("a run was not swept; the next sweep tries again", metadata: ["run": "\(run)", "cause": "\(error)"])
+        }
+    }
+
+    private func dropRunTokens() async {
+        do { _ = try await database.sweepRunTokens(limit: Limits.runTokenSweepBatch) } catch {
+            logger.warning("run tokens that are over not dropped; the next sweep goes on", metadata: ["cause": "\(error)"])
         }
     }
 

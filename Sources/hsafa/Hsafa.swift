@@ -17,6 +17,7 @@ struct Hsafa: AsyncParsableCommand {
               hsafa run my-agent "What is in my notes?"
 
             Who may do what, and who did: hsafa keys, hsafa policies, hsafa approvals, hsafa audit; for the platform's admins hsafa admin.
+            For pages that watch a run: hsafa tokens.
 
             WHICH GATEWAY, WHICH KEY
               1. --url and --api-key
@@ -41,7 +42,7 @@ struct Hsafa: AsyncParsableCommand {
         version: "1.0.0",
         subcommands: [
             Init.self, Validate.self, Publish.self, List.self, Pull.self, Run.self, Watch.self, DeviceGroup.self, KeysGroup.self,
-            PoliciesGroup.self, ApprovalsGroup.self, SecretsGroup.self, AuditCommand.self, AdminGroup.self,
+            PoliciesGroup.self, ApprovalsGroup.self, TokensGroup.self, SecretsGroup.self, AuditCommand.self, AdminGroup.self,
         ])
 
     static func main() async {

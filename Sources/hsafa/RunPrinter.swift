@@ -18,7 +18,9 @@ struct RunPrinter {
     mutating func show(_ event: RunEvent) throws {
         let data = try event.data.document().root
         switch event.type {
-        case "run.created": note("run \(event.runId)")
+        case "run.created":
+            let parent = data["parent"]?["runId"]?.string.map { ", started by a call of run \($0)" } ?? ""
+            note("run \(event.runId)\(parent)")
         case "run.resumed": note("resumed\(data["reason"]?.string.map { " (\($0))" } ?? "")")
         case "run.status": note("\(data["status"]?.string ?? "?")")
         case "run.cancel_requested": note("cancel requested")
@@ -67,12 +69,11 @@ struct RunPrinter {
             terminal.line("\(terminal.yellow("?")) \(name) \(compact(data["args"])) waits for approval \(terminal.dim("call \(callId)"))")
         case "tool.call.approved": terminal.line("\(terminal.green("✓")) \(name) approved")
         case "tool.call.dispatched":
-            if let due = data["dueAt"]?.string {
-                terminal.line(terminal.dim("· waits until \(Terminal.brief(due, limit: 36))"))
-            } else {
-                let device = data["deviceId"]?.string.map { "sent to device \(Terminal.brief($0, limit: 36))" }
-                terminal.line(terminal.dim("· \(device ?? "taken by its system")"))
-            }
+            let place =
+                data["childRunId"]?.string.map { "goes on in run \(Terminal.brief($0, limit: 36))" }
+                ?? data["dueAt"]?.string.map { "waits until \(Terminal.brief($0, limit: 36))" }
+                ?? data["deviceId"]?.string.map { "sent to device \(Terminal.brief($0, limit: 36))" } ?? "taken by its system"
+            terminal.line(terminal.dim("· \(place)"))
         case "tool.result.received":
             if let error = data["error"] {
                 terminal.line("\(terminal.red("✗")) \(name) \(compact(error))")

@@ -98,6 +98,7 @@ struct SpecReader {
                 found.append(
                     ContractOperation(
                         method: item.key.uppercased(), path: path.key, operationID: id, scope: item.value["x-required-scope"]?.string,
+                        runToken: item.value["x-run-token"]?.string,
                         auditActions: (item.value["x-audit-actions"]?.elements ?? []).compactMap(\.string), parameters: parameters,
                         requestBody: try item.value["requestBody"].map(followed), responses: try responses(item.value["responses"])))
             }

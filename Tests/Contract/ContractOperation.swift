@@ -7,6 +7,8 @@ public struct ContractOperation: Sendable {
     public let operationID: String
     /// `admin`, or nil for what is public.
     public let scope: String?
+    /// What it asks of a run token: watch, tools or approvals; nil: it takes none.
+    public let runToken: String?
     public let auditActions: [String]
     public let parameters: [SpecValue]
     public let requestBody: SpecValue?
@@ -14,13 +16,15 @@ public struct ContractOperation: Sendable {
     private let template: [Substring]
 
     init(
-        method: String, path: String, operationID: String, scope: String?, auditActions: [String], parameters: [SpecValue],
+        method: String, path: String, operationID: String, scope: String?, runToken: String?, auditActions: [String],
+        parameters: [SpecValue],
         requestBody: SpecValue?, responses: [Int: ContractResponse]
     ) {
         self.method = method
         self.path = path
         self.operationID = operationID
         self.scope = scope
+        self.runToken = runToken
         self.auditActions = auditActions
         self.parameters = parameters
         self.requestBody = requestBody

@@ -34,6 +34,15 @@ enum Scripts {
             ], tools: [RawJSON(trusted: Array(tool.utf8))])
     }
 
+    /// Asks another agent, then tells what it got.
+    static func agentTool(name: String, of agent: String) -> RawJSON {
+        config(
+            name, steps: [RawJSON(#"{"toolCalls":[{"name":"ask","arguments":{}}]}"#), RawJSON(#"{"text":"It said {{lastToolResult}}"}"#)],
+            tools: [
+                RawJSON(trusted: Array(#"{"name":"ask","executionType":"ai-agent","execution":{"agent":"\#(agent)"}}"#.utf8))
+            ])
+    }
+
     private static func config(_ name: String, steps: [RawJSON], tools: [RawJSON]) -> RawJSON {
         RawJSON.object { writer in
             writer.field("version", string: "1.0")

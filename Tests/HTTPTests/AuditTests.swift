@@ -22,7 +22,7 @@ struct AuditTests {
         let named = RouteTable.all.reduce(into: Set<AuditAction>()) { all, route in
             if case .logs(let actions) = route.audit { all.formUnion(actions) }
         }
-        #expect(named == Set(AuditAction.allCases).subtracting(AuditAction.onMachineOnly))
+        #expect(named == Set(AuditAction.allCases).subtracting(AuditAction.onMachineOnly).subtracting(AuditAction.ofRunsOnly))
     }
 
     /// A policy, two decisions under it, and a version that it refuses.
@@ -56,7 +56,13 @@ struct AuditTests {
         let run = try await send("POST", "/api/runs", #"{"agentId":"\#(agentID)",\#(RunTests.hi)}"#).string("runId")
         _ = try await tenant.events(run)
         let waiting = try await tenant.run("waits", steps: [Config.calls("ask")], tools: [Config.browser("ask")])
+        let runToken = try await send("POST", "/api/runs/\(waiting)/tokens")
+        SuiteLog.noteSecret(String(try runToken.string("token").suffix(49)))
+        _ = try await send("DELETE", "/api/runs/\(waiting)/tokens/\(try runToken.string("tokenId"))")
         _ = try await send("POST", "/api/runs/\(waiting)/cancel")
+        let starts = try await tenant.run(
+            "starts", steps: [Config.call("down"), Config.says], tools: [Config.child("down", of: "waits")])
+        _ = try await tenant.pendingCalls(try await tenant.child(of: starts))
         try await changePolicies(tenant)
         _ = try await send("DELETE", "/api/agents/\(agentID)")
         let key = try await send("POST", "/api/keys", #"{"name":"k","scopes":["runs:read"]}"#)
@@ -76,7 +82,8 @@ struct AuditTests {
         #expect(try await admin.send("PATCH", path, #"{"name":"Renamed"}"#).status == 200)
         #expect(try await admin.send("POST", path + "/suspend").status == 200)
         #expect(try await admin.send("POST", path + "/resume").status == 200)
-        return [try key.string("key"), try rotated.string("key"), token.token, "hsk_0123456789ab_" + SecretTests.value, signing]
+        let issued = [try key.string("key"), try rotated.string("key"), token.token, try runToken.string("token")]
+        return issued + ["hsk_0123456789ab_" + SecretTests.value, signing]
     }
 
     @Test func `each change leaves its row, with who, from where and in which request, and without a secret`() async throws {
@@ -100,14 +107,14 @@ struct AuditTests {
                 #expect(action == "device.enroll")
                 #expect(row["address"]?.string == "127.0.0.1")
             case "admin", "operator": #expect(row["address"] == nil)
-            case "agent": #expect(action == "tool_call.decide")
+            case "agent": #expect(["tool_call.decide", "run.start"].contains(action))
             default: Issue.record("\(row.rawJSON.string)")
             }
         }
         for secret in secrets + [tenant.key] { #expect(!log.text.contains(String(secret.dropFirst(17)))) }
         // One row a change: a rotation is not told twice.
         #expect(rows.filter { $0["action"]?.string == "key.rotate" }.count == 1)
-        #expect(rows.filter { $0["action"]?.string == "agent_version.publish" }.count == 5)
+        #expect(rows.filter { $0["action"]?.string == "agent_version.publish" }.count == 6)
     }
 
     @Test func `what changes nothing leaves no row`() async throws {

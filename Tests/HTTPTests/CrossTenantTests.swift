@@ -23,6 +23,8 @@ struct CrossTenantTests {
             [#"{"callId":"\#($0["callId"])","result":1}"#, #"{"callId":"\#($0["callId"])","error":{"code":"a","message":"b"}}"#]
         },
         "approveCall": { _ in ["{}", #"{"callHash":"mine"}"#] }, "denyCall": { _ in ["{}", #"{"reason":"mine now"}"#] },
+        "createRunToken": { _ in ["{}", #"{"grants":["tools","approvals"]}"#] }, "listRunTokens": { _ in [] },
+        "revokeRunToken": { _ in [] },
         "getDevice": { _ in [] }, "revokeDevice": { _ in [] }, "approveDevice": { _ in [] }, "listDeviceSessions": { _ in [] },
         "getKey": { _ in [] }, "revokeKey": { _ in [] }, "rotateKey": { _ in ["{}", #"{"overlapSeconds":0}"#] },
         "deleteSecret": { _ in [] }, "deletePolicy": { _ in [] },
@@ -198,6 +200,7 @@ struct CrossTenantTests {
             for (kind, id) in things.ids { #expect(!answer.text.contains(id), "\(route.path) shows the \(kind) behind a cursor") }
         }
         #expect(try await stranger.send("GET", "/api/runs?agentId=\(things["agentId"])").json()["data"]?.count == 0)
+        #expect(try await stranger.send("GET", "/api/runs?parentRunId=\(things["runId"])").json()["data"]?.count == 0)
     }
 
     @Test func `lists of one's own thing show nothing behind another's cursor`() async throws {

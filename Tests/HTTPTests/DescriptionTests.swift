@@ -36,6 +36,22 @@ struct DescriptionTests {
         }
     }
 
+    @Test func `what takes a run token is described, with what the token must give`() throws {
+        let described = try described()
+        for route in RouteTable.all {
+            let use: String? =
+                switch route.runToken {
+                case nil: nil
+                case .watch, .stream: "watch"
+                case .grant(let grant): grant.rawValue
+                }
+            #expect(described[route.operationID]?.runToken == use, "\(route.operationID)")
+            if use.map({ $0 != "watch" }) ?? false {
+                #expect(described[route.operationID]?.codes(at: 403).contains("missing_grant") == true, "\(route.operationID)")
+            }
+        }
+    }
+
     @Test func `what creates takes an Idempotency-Key, and says of an answer that it was there before`() throws {
         let described = try described()
         for route in RouteTable.all {
@@ -98,6 +114,7 @@ struct DescriptionTests {
         #expect(values("RunEventType") == Set(RunEventType.allCases.map(\.rawValue)))
         #expect(values("RunStatus") == Set(RunStatus.allCases.map(\.rawValue)))
         #expect(values("AuditAction") == Set(AuditAction.allCases.map(\.rawValue)))
+        #expect(values("RunTokenGrant") == Set(RunTokenGrant.allCases.map(\.rawValue)))
         #expect(values("ToolTarget") == Set(ToolTarget.allCases.map(\.rawValue)))
         #expect(values("DeviceStatus") == Set(DeviceStatus.allCases.map(\.rawValue)))
         let union = document.resolve("#/components/schemas/RunEvent/discriminator/mapping")?.members.map(\.key) ?? []

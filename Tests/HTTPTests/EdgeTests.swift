@@ -22,12 +22,14 @@ struct EdgeTests {
         let run = try await tenant.run(steps: [Config.says])
         let requests = [
             ("GET", "/health"), ("HEAD", "/health"), ("GET", "/openapi.yaml"), ("GET", "/api/agents"), ("GET", "/nowhere"),
-            ("PUT", "/api/agents"), ("OPTIONS", "/api/agents"), ("GET", "/devices/connect"), ("GET", "/api/runs/\(run)/stream"),
+            ("PUT", "/api/agents"), ("OPTIONS", "/api/agents"), ("GET", "/devices/connect"), ("GET", "/api/runs/\(run)/events"),
         ]
         for (method, path) in requests {
             let answer = try await tenant.send(method, path, headers: [("Origin", "https://app.example.org")])
             expectSecurity(answer, "\(method) \(path)")
         }
+        // Pages of any origin may watch (RunTokenWallTests); one that names no origin is no page.
+        expectSecurity(try await tenant.send("GET", "/api/runs/\(run)/stream"), "the stream")
         for bytes in ["nonsense\r\n\r\n", "GET /\(String(repeating: "a", count: Limits.maxURIBytes)) HTTP/1.1\r\nHost: a\r\n\r\n"] {
             let answer = try await RawConnection.open(tenant.gateway) { connection in
                 try await connection.send(bytes)
@@ -75,10 +77,10 @@ struct EdgeTests {
         try plain.expectProblem(405, "method_not_allowed")
     }
 
-    @Test func `an allowed origin may read results, failures and streams`() async throws {
+    @Test func `an allowed origin may read results and failures`() async throws {
         let tenant = try await TestTenant.make(on: try await Self.listed.value)
         let run = try await tenant.run(steps: [Config.says])
-        for path in ["/api/agents", "/api/agents/\(unknownID())", "/nowhere", "/api/runs/\(run)/stream"] {
+        for path in ["/api/agents", "/api/agents/\(unknownID())", "/nowhere", "/api/runs/\(run)/events"] {
             let answer = try await tenant.send("GET", path, headers: [("Origin", Self.allowed)])
             #expect(answer.headers["Access-Control-Allow-Origin"] == [Self.allowed], "\(path)")
             for name in ["X-Request-Id", "Retry-After", "Location", "RateLimit"] {

@@ -9,7 +9,7 @@ import Testing
 @Suite(.timeLimit(.minutes(5)))
 struct KeyedSecretTests {
     /// A path and a body for each operation that creates something with a secret, or for the platform.
-    private static func keyed(_ tenant: TestTenant, keyID: String) -> [String: (path: String, body: String)] {
+    private static func keyed(_ tenant: TestTenant, keyID: String, runID: String) -> [String: (path: String, body: String)] {
         let admin = "/api/admin/tenants"
         let own = "\(admin)/\(tenant.scope.tenantID)"
         let key = #"{"name":"k","scopes":["runs:read"]}"#
@@ -17,7 +17,7 @@ struct KeyedSecretTests {
             "createKey": ("/api/keys", key), "rotateKey": ("/api/keys/\(keyID)/rotate", "{}"),
             "createTenant": (admin, #"{"slug":"i-\#(unknownID())"}"#), "createTenantKey": ("\(own)/keys", key),
             "rotateTenantKey": ("\(own)/keys/\(keyID)/rotate", "{}"),
-            "createEnrollmentToken": ("/api/devices/enrollment-tokens", "{}"),
+            "createEnrollmentToken": ("/api/devices/enrollment-tokens", "{}"), "createRunToken": ("/api/runs/\(runID)/tokens", "{}"),
         ]
     }
 
@@ -27,10 +27,11 @@ struct KeyedSecretTests {
     @Test func `keys and tenants are made once under a key, whatever became of them since`() async throws {
         let tenant = try await TestTenant.make()
         let (admin, _) = try await AdminTests.admin(tenant.gateway)
+        let run = try await tenant.run(steps: [Config.calls("ask")], tools: [Config.browser("ask")])
         for route in RouteTable.all where route.isCreating && !Self.shown.contains(route.operationID) {
             let victim = try await tenant.send("POST", "/api/keys", #"{"name":"v","scopes":["runs:read"]}"#).string("keyId")
             let (path, body) = try #require(
-                Self.keyed(tenant, keyID: victim)[route.operationID], "\(route.operationID) is tried by no test")
+                Self.keyed(tenant, keyID: victim, runID: run)[route.operationID], "\(route.operationID) is tried by no test")
             let client = route.requirement == .admin ? admin : tenant.client
             let headers = [("Idempotency-Key", "once-\(route.operationID)-\(victim)")]
             let first = try await client.send("POST", path, body, headers: headers)
@@ -42,7 +43,7 @@ struct KeyedSecretTests {
                 continue
             }
             try again.expectProblem(409, "already_created")
-            let id = route.operationID == "createEnrollmentToken" ? "tokenId" : "keyId"
+            let id = ["createEnrollmentToken", "createRunToken"].contains(route.operationID) ? "tokenId" : "keyId"
             #expect(try again.string("createdId") == first.string(id))
             // What has changed since does not change the answer: the key was made, and that is what was asked.
             if id == "keyId" {

@@ -25,6 +25,8 @@ struct TenantThings: Sendable {
         let run = try await tenant.run(steps: [Config.calls("ask")], tools: [Config.browser("ask")])
         ids["runId"] = run
         ids["callId"] = try await tenant.approval(of: run).call
+        let token = try await tenant.runToken(run, ["tools", "approvals"])
+        (ids["tokenId"], ids["runToken"]) = (token.id, token.text)
         let secret = "THEIRS_\(tenant.scope.slug.replacing("-", with: "_"))".prefix(60)
         #expect(try await tenant.send("PUT", "/api/secrets/\(secret)", SecretTests.body(SecretTests.value, ["a.test"])).status == 201)
         ids["secretName"] = String(secret)

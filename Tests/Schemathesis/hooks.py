@@ -50,6 +50,8 @@ def before_call(context, case, kwargs):
 SEMANTIC = [
     (None, "cursor", "is not a cursor of this list", "a cursor is an id of the page before"),
     ("listRunEvents", "cursor", "must be absent where after is given", "they are two names for one thing"),
+    ("streamRun", "token", "must be absent where Authorization is given", "they are two places for one credential"),
+    ("createRunToken", "/grants", "each at most once", "said by uniqueItems as well"),
     ("getUsage", "from", "must be at most 400 days before to", "a distance between two dates"),
     ("updateAgent", "/currentVersionId", "must be the id of a version of this agent", "it is stored or not"),
     ("createKey", "/expiresAt", "must be in the future", "the moment"),

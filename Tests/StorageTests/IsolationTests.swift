@@ -47,6 +47,13 @@ struct IsolationTests {
             INSERT INTO hsafa.scheduled_calls (tenant_id, run_id, call_id, kind, due_at)
             VALUES (\(run.scope.tenantID), \(run.runID), \(call.callID), 'timer', now() + interval '1 day')
             """)
+        try await db.asOwner(
+            run.scope,
+            """
+            INSERT INTO hsafa.run_tokens (tenant_id, token_id, run_id, public_id, secret_hash, grants, key_id, expires_at)
+            SELECT tenant_id, \(RunTokenID.generate()), \(run.runID), \(run.scope.slug), sha256('x'), '{}', key_id, now()
+            FROM hsafa.api_keys WHERE tenant_id = \(run.scope.tenantID) LIMIT 1
+            """)
         let request = IdempotentRequest(
             try #require(IdempotencyKey(header: "k")), principalID: .generate(), operation: "createRun", method: "POST", path: "/api/runs",
             query: nil, contentType: nil, body: [])
@@ -145,10 +152,11 @@ struct IsolationTests {
         "find_enrollment_token": "so is an enrolment token's",
         "find_device": "so is a device's, before it has proven itself",
         "access_changes": "caches hear of keys and tenants that changed, whosever they are",
+        "find_run_token": "and a run token's", "sweep_run_tokens": "a sweep",
         "claim_runs": "a worker takes runs of all tenants in turn",
         "renew_leases": "and keeps them",
         "last_seqs": "feeds of all tenants are checked in one statement",
-        "overdue_runs": "a sweep", "overdue_calls": "a sweep",
+        "overdue_runs": "a sweep", "overdue_calls": "a sweep", "unsettled_children": "a sweep",
         "dispatched_calls": "a sweep", "waiting_device_calls": "a sweep", "sweep_idempotency_keys": "a sweep",
         "renew_device_sessions": "a replica's sockets are of all tenants", "end_device_sessions": "and end with it",
         "lose_device_sessions": "a sweep: replicas that are gone",

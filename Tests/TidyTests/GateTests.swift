@@ -5,6 +5,8 @@ struct GateTests {
     /// What carries out calls, or sends them to where they are carried out, and the files that may ask it to.
     private static let executors: [(call: StaticString, by: Set<String>)] = [
         ("try await tools.perform(", ["Sources/Runtime/Runs/RunPerformer.swift"]),
+        ("try await startChild(", ["Sources/Runtime/Runs/RunPerformer.swift"]),
+        ("RunMachine.startChild(", ["Sources/Runtime/Runs/ChildStart.swift"]),
         ("mcp.perform(", ["Sources/Runtime/Tools/ServerTools.swift"]),
         ("RequestCall(", ["Sources/Runtime/Tools/ServerTools.swift"]),
         ("DeviceFrame.call(", ["Sources/Runtime/Devices/DeviceDispatch.swift", "Sources/Runtime/Devices/DeviceRepetition.swift"]),
@@ -32,6 +34,8 @@ struct GateTests {
         #expect(pass.contains("fileprivate init(_ call: CallState, _ arguments: RawJSON, _ decision: PolicyDecision)"))
         let server = try #require(SourceTree.read("Sources/Runtime/Tools/ServerTools.swift"))
         #expect(server.contains("_ pass: ToolPass"))
+        let child = try #require(SourceTree.read("Sources/Runtime/Runs/ChildStart.swift"))
+        #expect(child.contains("_ pass: ToolPass"))
         let device = try #require(SourceTree.read("Sources/Runtime/Devices/DeviceDispatch.swift"))
         #expect(device.contains("let pass: ToolPass"))
         let external = try #require(SourceTree.read("Sources/Runtime/External/Delivery.swift"))

@@ -18,6 +18,7 @@ struct LogSearchTests {
     private static let plants = [
         "hsk_" + String(repeating: "a", count: 12) + "_" + String(repeating: "B", count: 49),
         "hse_" + String(repeating: "0", count: 12) + "_" + String(repeating: "z", count: 49), "hrt_" + String(repeating: "t", count: 43),
+        "hrt_" + String(repeating: "r", count: 12) + "_" + String(repeating: "T", count: 49),
         "authorization: " + "Bearer " + "abcdefghij", "bearer " + "eyJhbGciOi", "whsec_" + "MfKQ9r8GKYqr",
         "-----BEGIN " + "PRIVATE KEY-----", "-----BEGIN " + "EC PRIVATE KEY-----", "/stream?token=" + "abc", "a-secret-that-the-tests-know",
     ]

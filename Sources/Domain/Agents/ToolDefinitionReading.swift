@@ -57,7 +57,7 @@ private struct ToolExecution {
     let pointer: String
     let executionPointer: String
 
-    static let types = ["basic", "request", "compute", "waiting"]
+    static let types = ["basic", "request", "compute", "waiting", "ai-agent"]
 
     func resolve(_ target: ToolTarget?) throws(JSONViolation) -> Resolved {
         let implied = try self.implied(target)
@@ -75,7 +75,8 @@ private struct ToolExecution {
         case "request": return (.server, .request(try RequestTool(reading: try execution(), at: executionPointer)), nil)
         case "compute": return (.server, .compute(try expression()), nil)
         case "waiting": return (.server, .waiting(try WaitingTool(reading: try execution(), at: executionPointer)), nil)
-        case "ai-agent", "image-generator":
+        case "ai-agent": return (.server, .agent(try AgentTool(reading: try execution(), at: executionPointer)), nil)
+        case "image-generator":
             throw JSONViolation(
                 pointer: pointer + "/executionType",
                 message: "names a kind of tool that this version cannot run; it can run \(Self.types.joined(separator: ", "))")

@@ -10,6 +10,10 @@ public enum AuditAction: String, Sendable, CaseIterable, Hashable {
     /// Its config was refused by policy; nothing was published.
     case agentVersionRefuse = "agent_version.refuse"
     case runCancel = "run.cancel"
+    case runTokenCreate = "run_token.create"
+    case runTokenRevoke = "run_token.revoke"
+    /// By a call of another run, with the event that tells of it.
+    case runStart = "run.start"
     /// The gate's word on one call, written with the event that the call's request is.
     case toolCallDecide = "tool_call.decide"
     case toolCallApprove = "tool_call.approve"
@@ -33,6 +37,9 @@ public enum AuditAction: String, Sendable, CaseIterable, Hashable {
 
     /// Left by commands on the gateway's own machine, and by no operation of the API.
     public static let onMachineOnly: Set<AuditAction> = [.secretReseal]
+
+    /// Left by runs as they go on, and by no operation of the API.
+    public static let ofRunsOnly: Set<AuditAction> = [.runStart]
 
     public var targetKind: String { String(rawValue.prefix { $0 != "." }) }
 }

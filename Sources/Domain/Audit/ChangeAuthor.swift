@@ -7,6 +7,8 @@ public struct ChangeAuthor: Sendable, Hashable {
         case admin
         /// A device that spends its enrolment token.
         case enrollmentToken = "enrollment_token"
+        /// A page that holds a run token.
+        case runToken = "run_token"
         /// An agent, by what its run asked of a tool.
         case agent
         /// Somebody at the gateway's own command line.

@@ -7,6 +7,7 @@ public struct CredentialToken: Sendable {
     public enum Kind: String, Sendable {
         case apiKey = "hsk"
         case enrollment = "hse"
+        case runToken = "hrt"
     }
 
     public let kind: Kind

@@ -11,7 +11,7 @@ public struct TenantScope: Sendable, Hashable {
     }
 }
 
-/// Who makes a request.
+/// Who makes a request: a key, or a run token that a key has made.
 public struct Principal: Sendable {
     public let keyID: APIKeyID
     public let scope: TenantScope
@@ -21,9 +21,12 @@ public struct Principal: Sendable {
     public let expiresAt: Timestamp?
     /// The key's, when it was verified: another one says that the key has changed since.
     public let generation: Int32
+    /// Who makes the request with a run token has what the token gives, and nothing of the key that made it.
+    public let runToken: RunToken?
 
     package init(
-        keyID: APIKeyID, scope: TenantScope, scopes: Set<Scope>, isAdmin: Bool, expiresAt: Timestamp?, generation: Int32 = 1
+        keyID: APIKeyID, scope: TenantScope, scopes: Set<Scope>, isAdmin: Bool, expiresAt: Timestamp?, generation: Int32 = 1,
+        runToken: RunToken? = nil
     ) {
         self.keyID = keyID
         self.scope = scope
@@ -31,11 +34,12 @@ public struct Principal: Sendable {
         self.isAdmin = isAdmin
         self.expiresAt = expiresAt
         self.generation = generation
+        self.runToken = runToken
     }
 
     /// 403 naming the scope when this principal lacks it. Keys of admins are for `/api/admin` alone, whatever they hold.
     public func require(_ scope: Scope) throws(GatewayError) {
-        guard !isAdmin, scopes.contains(scope) else { throw .missingScope(scope) }
+        guard !isAdmin, runToken == nil, scopes.contains(scope) else { throw .missingScope(scope) }
     }
 
     /// 403 for everybody but the platform's admins.

@@ -40,7 +40,7 @@ public enum RunMachine {
         }
         if state.isStepOpen { return .callModel(step: state.step, discardAfterSeq: state.stepStartSeq) }
         let open = state.openCalls
-        let server = open.filter { $0.target == .server && !$0.isAwaitingApproval && $0.dueAt == nil }
+        let server = open.filter { $0.target == .server && !$0.isAwaitingApproval && $0.dueAt == nil && $0.childRunID == nil }
         if !server.isEmpty { return .runServerCalls(server) }
         if !open.isEmpty {
             return .end(RunTransition(events: [statusEvent(.waitingTool)], status: .waitingTool))

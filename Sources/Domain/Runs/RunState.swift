@@ -6,6 +6,8 @@ public struct CallState: Sendable, Hashable {
     public var target: ToolTarget?
     public var arguments: RawJSON?
     public var deviceID: DeviceID?
+    /// The run that it started.
+    public var childRunID: RunID?
     public var dispatches: Int
     /// When its result comes by itself.
     public var dueAt: Timestamp?
@@ -60,6 +62,10 @@ public struct RunState: Sendable, Hashable {
     public private(set) var calls: [CallState] = []
     /// Calls that were requested of targets in this run, by the rules that count them.
     public private(set) var callsByRule: [String: Int] = [:]
+    /// Runs that calls of this one started, over its whole life.
+    public private(set) var childCount = 0
+    /// nil: no call started it.
+    public private(set) var parent: RunParent?
     public private(set) var usage = TokenUsage()
     public private(set) var isCancelRequested = false
     public private(set) var cancelReason: String?
@@ -77,6 +83,12 @@ public struct RunState: Sendable, Hashable {
     /// The conversation so far; results of the current step are in it once every call has its outcome.
     public var conversation: [ConversationTurn] {
         calls.isEmpty || calls.contains(where: \.isOpen) ? turns : turns + calls.map(Self.resultTurn)
+    }
+
+    /// What the model said last; nil before it has.
+    public var lastText: String? {
+        for case .assistant(let text, _) in turns.reversed() { return text }
+        return nil
     }
 
     public func call(_ id: CallID) -> CallState? { calls.first { $0.call.callID == id } }
@@ -108,6 +120,7 @@ public struct RunState: Sendable, Hashable {
         switch event.type {
         case .runCreated:
             created = event.data
+            parent = data["parent"].flatMap(RunParent.init(reading:))
             turns = (data["context"]?.elements).map { $0.compactMap(ConversationTurn.init(reading:)) } ?? []
             turns += (data["messages"]?.elements).map { $0.compactMap(ConversationTurn.init(reading:)) } ?? []
         case .runStarted, .runResumed:
@@ -158,8 +171,10 @@ public struct RunState: Sendable, Hashable {
             update(event, data) { call in
                 call.deviceID = data["deviceId"]?.string.flatMap { DeviceID($0) }
                 call.dueAt = data["dueAt"]?.string.flatMap { Timestamp(rfc3339: $0) }
+                call.childRunID = data["childRunId"]?.string.flatMap { RunID($0) }
                 call.dispatches += 1
             }
+            if data["childRunId"] != nil { childCount += 1 }
         case .toolResultReceived, .toolCallExpired, .toolCallDenied, .toolCallCanceled:
             guard let (_, outcome) = RunEventData.readOutcome(event, data) else {
                 throw RunLogFault(seq: event.seq, message: "\(event.type.rawValue) names no call")

@@ -70,6 +70,8 @@ public struct RunTransition: Sendable {
     public var dispatches: [(callID: CallID, deviceID: DeviceID?)] = []
     /// What is due for calls from now on, and what no longer is.
     public var schedules: [ScheduleChange] = []
+    /// The run that one of the calls starts, in the same transaction.
+    public var child: NewChildRun?
     /// The run's usage so far, when it changed.
     public var usage: TokenUsage?
     /// What the step's model call cost; counted in the tenant's books by the same transaction.

@@ -9,6 +9,8 @@ public enum ServerToolKind: Sendable, Hashable {
     case request(RequestTool)
     case compute(ComputeExpression)
     case waiting(WaitingTool)
+    /// A run of another agent.
+    case agent(AgentTool)
     /// A tool of an MCP server: the name that the config gives the server, and the one that the server gives the tool.
     case mcp(server: String, tool: String)
 

@@ -28,20 +28,37 @@ struct Authenticate: Sendable {
     }
 
     let authenticator: Authenticator
+    let runTokens: RunTokenService
 
-    func principal(of request: Request, _ context: OpenContext) async throws(GatewayError) -> Principal {
-        let principal = try await authenticator.authenticate(bearer: Self.bearer(request.headers[.authorization])) {
-            context.clientAddress
-        }
+    /// - Parameter use: what the operation asks of a run token; nil: it takes keys alone, and a run token is none.
+    func principal(of request: Request, _ context: OpenContext, runToken use: RunToken.Use? = nil) async throws(GatewayError) -> Principal {
+        let bearer = Self.bearer(request.headers[.authorization])
+        let principal =
+            if let use, let token = Self.runToken(bearer, use, request) {
+                try await runTokens.authenticate(token) { context.clientAddress }
+            } else {
+                try await authenticator.authenticate(bearer: bearer) { context.clientAddress }
+            }
         context.tenant.note(principal.scope.tenantID)
         return principal
     }
 
+    /// nil: whoever asks shows a key, or nothing. An `EventSource` sends no header, so who watches may show the token in the query.
+    private static func runToken(_ bearer: String?, _ use: RunToken.Use, _ request: Request) -> String? {
+        if let bearer { return bearer.hasPrefix("\(CredentialToken.Kind.runToken.rawValue)_") ? bearer : nil }
+        guard use == .stream, request.headers[.authorization] == nil, var query = try? QueryReader(request) else { return nil }
+        return query.string("token")
+    }
+
     /// After the tenant's rates, so that requests without the scope count as well.
     func authorized(
-        _ principal: Principal, _ context: OpenContext, scope: Scope, place: Place?
+        _ principal: Principal, _ context: OpenContext, scope: Scope, runToken use: RunToken.Use?, place: Place?
     ) throws(GatewayError) -> AuthenticatedContext {
-        try principal.require(scope)
+        if let token = principal.runToken, let use {
+            try token.require(use, on: context.parameters["runId"].flatMap { RunID($0) })
+        } else {
+            try principal.require(scope)
+        }
         return AuthenticatedContext(Proof(context: context, principal: principal), place: place)
     }
 

@@ -26,7 +26,7 @@ struct RequestLog: RouterMiddleware {
     ) async throws -> Response {
         var context = context
         context.requestID = request.headers[.xRequestID].flatMap { Self.isSane($0) ? $0 : nil } ?? ids.next()
-        context.traceparent = request.headers[.traceparent].flatMap { $0.utf8.count <= 128 ? $0 : nil }
+        context.traceparent = request.headers[.traceparent].flatMap { $0.utf8.count <= 128 && !Self.holdsCredential($0) ? $0 : nil }
         if !proxies.isEmpty {
             context.proxies = proxies
             context.forwardedFor = Self.forwardedFor(request)
@@ -95,10 +95,12 @@ struct RequestLog: RouterMiddleware {
         return values.reversed()
     }
 
+    /// A credential that was put into a header by mistake must not come into the log.
+    static func holdsCredential(_ text: String) -> Bool { ["hsk_", "hse_", "hrt_"].contains(where: text.contains) }
+
     /// `[A-Za-z0-9._-]{1,128}`: what may be repeated in a header and in a log.
     static func isSane(_ id: String) -> Bool {
-        // A credential that was put here by mistake must not come into the log.
-        (1...128).contains(id.utf8.count) && !id.contains("hsk_") && !id.contains("hse_")
+        (1...128).contains(id.utf8.count) && !holdsCredential(id)
             && id.utf8.allSatisfy { byte in
                 (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) || byte == UInt8(ascii: ".")
                     || byte == UInt8(ascii: "_") || byte == UInt8(ascii: "-")

@@ -3,7 +3,7 @@ import Hummingbird
 import Runtime
 import Storage
 
-/// `GET /api/runs`: newest first, by status, agent and time.
+/// `GET /api/runs`: newest first, by status, agent, parent and time.
 struct ListRuns: Operation {
     let gateway: Gateway
 
@@ -18,6 +18,7 @@ struct ListRuns: Operation {
             filter.status = status
         }
         filter.agentID = try query.id("agentId")
+        filter.parentRunID = try query.id("parentRunId")
         filter.createdAfter = try query.time("createdAfter")
         filter.createdBefore = try query.time("createdBefore")
         let page = try query.page()

@@ -9,6 +9,7 @@ extension RunRecord {
         writer.field("agentName", string: agentName)
         writer.field("agentVersionId", string: versionID.description)
         writer.field("previousRunId", stringIfPresent: previousRunID?.description)
+        writer.field("parent", rawIfPresent: parent?.json)
         writer.field("status", string: status.rawValue)
         writer.field("lastSeq", int: Int(lastSeq))
         writer.key("usage")
@@ -19,6 +20,16 @@ extension RunRecord {
         writer.field("startedAt", timeIfPresent: startedAt)
         writer.field("finishedAt", timeIfPresent: finishedAt)
         writer.field("deadlineAt", time: deadlineAt)
+    }
+}
+
+extension RunOrigin {
+    fileprivate var json: RawJSON {
+        RawJSON.object { writer in
+            writer.field("runId", string: runID.description)
+            writer.field("callId", string: callID.description)
+            writer.field("depth", int: depth)
+        }
     }
 }
 
@@ -33,6 +44,7 @@ extension ToolCallRecord {
         writer.field("status", string: status.rawValue)
         writer.field("device", rawIfPresent: selector)
         writer.field("deviceId", stringIfPresent: deviceID?.description)
+        writer.field("childRunId", stringIfPresent: childRunID?.description)
         writer.field("attempts", int: attempts)
         writer.field("createdAt", time: createdAt)
         writer.field("deadline", time: deadlineAt)

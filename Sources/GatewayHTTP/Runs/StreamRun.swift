@@ -8,6 +8,7 @@ import Runtime
 import Storage
 
 /// `GET /api/runs/{runId}/stream`: server-sent events from any seq of the run's life; resumes with `Last-Event-ID` or `since`.
+/// A page shows its run token in `Authorization` or, from an `EventSource`, as `token`.
 struct StreamRun: Operation {
     let gateway: Gateway
 
@@ -19,7 +20,8 @@ struct StreamRun: Operation {
         // 204 makes EventSource stop asking (WHATWG HTML, server-sent events).
         if position.status.isTerminal, cursor >= position.lastSeq { return Answer.noContent() }
         let sink = FeedSink(channel: context.channel, frame: EventChunk.frame, write: EventChunk.write)
-        let (feeds, holds, principal, channel) = (gateway.feeds, gateway.keyHolds, context.principal, context.channel)
+        let (feeds, holds, tokens) = (gateway.feeds, gateway.keyHolds, gateway.runTokens)
+        let (principal, channel) = (context.principal, context.channel)
         // A cursor ahead of a live run waits there: what it has not seen yet begins after it.
         let lastSeq = position.lastSeq
         let place = context.place
@@ -30,9 +32,10 @@ struct StreamRun: Operation {
                 // Sent at once, so that the response's head has gone before live events are written beside this writer.
                 try await writer.write(Self.preamble)
                 do {
-                    // A stream ends with its key, also one whose client takes nothing: hence the connection, not the writer.
+                    // A stream ends with its key or token, also one whose client takes nothing: hence the connection, not the writer.
                     _ = try await holds.withHold(principal, end: { channel.close(promise: nil) }) {
-                        try await feeds.follow(scope, id, after: cursor, lastSeq: lastSeq, sink: sink) { try await writer.write($0) }
+                        try await tokens.requireStillGood(principal)
+                        return try await feeds.follow(scope, id, after: cursor, lastSeq: lastSeq, sink: sink) { try await writer.write($0) }
                     }
                 } catch {
                     // The client resumes from its last id; an error could not be told inside the stream anyway.

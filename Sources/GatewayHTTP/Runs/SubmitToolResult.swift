@@ -20,7 +20,9 @@ struct SubmitToolResult: Operation {
             try ResultFields.read(try await JSONBody.read(request), source: .browser, withCall: true)
         }
         guard let callID else { throw GatewayError.notFound("tool_call") }
-        let applied = try await gateway.runs.submitResult(context.scope, id, callID: callID, outcome: outcome)
+        // A page has its own calls to answer, and no others.
+        let targets: Set<ToolTarget> = context.principal.runToken == nil ? [.browser, .external] : [.browser]
+        let applied = try await gateway.runs.submitResult(context.scope, id, callID: callID, outcome: outcome, targets: targets)
         return Answer.object(capacity: 96) { writer in
             writer.field("callId", string: callID.description)
             writer.field("applied", bool: applied)

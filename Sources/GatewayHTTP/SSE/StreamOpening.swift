@@ -8,7 +8,11 @@ enum StreamOpening {
         var query = try QueryReader(request)
         let since = query.string("since")
         let format = query.string("format")
+        let token = query.string("token")
         try query.finish()
+        guard token == nil || request.headers[.authorization] == nil else {
+            throw .invalidQuery("token", "must be absent where Authorization is given")
+        }
         guard format == nil || format == "hsafa" else { throw .invalidQuery("format", "can be hsafa only; leave it out") }
         // Read also where the header wins: what is wrong is said, not passed over.
         let begin = since.map(parse)

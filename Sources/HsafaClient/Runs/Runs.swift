@@ -7,6 +7,8 @@ public struct Run: Sendable {
     public let status: String
     public let lastSeq: Int?
     public let agentName: String?
+    /// The run whose call started this one; nil: none did.
+    public let parentRunId: String?
     public let createdAt: String?
     public let json: RawJSON
 
@@ -18,6 +20,7 @@ public struct Run: Sendable {
         self.status = status
         lastSeq = node["lastSeq"]?.int
         agentName = node["agentName"]?.string ?? node["agent"]?["name"]?.string
+        parentRunId = node["parent"]?["runId"]?.string
         createdAt = node["createdAt"]?.string
         json = node.rawJSON
     }
@@ -104,9 +107,12 @@ extension HsafaClient {
         }
 
         public func list(
-            status: String? = nil, agentId: String? = nil, limit: Int? = nil, cursor: String? = nil
+            status: String? = nil, agentId: String? = nil, parentRunId: String? = nil, limit: Int? = nil, cursor: String? = nil
         ) async throws(HsafaClientError) -> Page<Run> {
-            let query = [("status", status), ("agentId", agentId), ("limit", limit.map(String.init)), ("cursor", cursor)]
+            let query = [
+                ("status", status), ("agentId", agentId), ("parentRunId", parentRunId), ("limit", limit.map(String.init)),
+                ("cursor", cursor),
+            ]
             return try await client.page("/api/runs", query) { node throws(HsafaClientError) in try Run(node) }
         }
 

@@ -4,7 +4,7 @@ import Redis
 import Storage
 import Synchronization
 
-/// Hears of keys that were revoked or rotated and of tenants that were suspended or resumed, here or on any replica, and tells those
+/// Hears of keys and run tokens that were revoked or rotated and of tenants that were suspended or resumed, here or on any replica, and tells those
 /// who hold something under them. A message makes it look at once, within a second everywhere; behind the message stands a poll. Both
 /// read the same rows, and each read reaches back before the last one, so that neither a lost message nor a late commit is missed.
 final class AccessWatch: Sendable {

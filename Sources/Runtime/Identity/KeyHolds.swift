@@ -2,7 +2,7 @@ public import Domain
 import Storage
 import Synchronization
 
-/// What is open under a key: streams, each with the way to end it. Bounded by the connections that there are.
+/// What is open under a key or a run token: streams, each with the way to end it. Bounded by the connections that there are.
 public final class KeyHolds: Sendable {
     private struct Hold {
         let principal: Principal
@@ -24,7 +24,8 @@ public final class KeyHolds: Sendable {
 
     public var count: Int { state.withLock { $0.holds.values.reduce(0) { $0 + $1.count } } }
 
-    /// Runs `body`; `end` is called, once and from any thread, when the key is revoked, rotated or expired, or its tenant suspended.
+    /// Runs `body`; `end` is called, once and from any thread, when the key or the token is revoked or expired, the key is
+    /// rotated, or its tenant suspended.
     /// It must make `body` return.
     public func withHold<R>(
         _ principal: Principal, end: @escaping @Sendable () -> Void, _ body: () async throws -> R
@@ -53,6 +54,14 @@ public final class KeyHolds: Sendable {
         let generations = Dictionary(changes.keys.map { ($0.keyID, $0.generation) }, uniquingKeysWith: max)
         for tenant in Set(changes.keys.map(\.tenantID)) {
             end(in: tenant) { principal in generations[principal.keyID].map { $0 > principal.generation } ?? false }
+        }
+        for (tenant, revoked) in Dictionary(grouping: changes.runTokens, by: \.tenantID) {
+            let tokens = Set(revoked.map(\.tokenID))
+            end(in: tenant) { principal in principal.runToken.map { tokens.contains($0.tokenID) } ?? false }
+        }
+        // More was revoked than could be read: whose token is still good comes back.
+        if changes.isIncomplete {
+            for tenant in state.withLock({ Array($0.holds.keys) }) { end(in: tenant) { $0.runToken != nil } }
         }
         for tenant in changes.tenants where tenant.isSuspended { end(in: tenant.tenantID) { _ in true } }
     }

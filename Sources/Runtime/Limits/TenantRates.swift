@@ -8,6 +8,8 @@ public final class TenantRates: Sendable {
     let request: RateQuestion
     /// Takes one request and one run.
     let creation: RateQuestion
+    /// Takes one run, which no request asks for.
+    let run: RateQuestion
     /// Takes nothing of a rate; for holders.
     let none: RateQuestion
     /// Takes nothing; tells what is left.
@@ -21,6 +23,7 @@ public final class TenantRates: Sendable {
         let (requests, runs) = (limits.requestPolicy, limits.runPolicy)
         request = RateQuestion(tenant, [requests])
         creation = RateQuestion(tenant, [requests, runs])
+        run = RateQuestion(tenant, [runs])
         none = RateQuestion(tenant, [])
         look = RateQuestion(tenant, [requests, runs], cost: 0)
         requestPolicyHeader = requests.header
@@ -31,6 +34,7 @@ public final class TenantRates: Sendable {
         switch kind {
         case .plain, .stream: request
         case .runCreation: creation
+        case .childRun: run
         }
     }
 }
@@ -40,6 +44,8 @@ public enum RequestKind: Sendable {
     case plain
     /// One of the runs a minute, too.
     case runCreation
+    /// No request: one of the runs a minute, for a run that a call of another starts.
+    case childRun
     /// A place among the open streams, too.
     case stream
 }

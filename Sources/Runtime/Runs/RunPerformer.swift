@@ -16,14 +16,15 @@ struct RunPerformer: Sendable {
     let gate: ToolGate
     let mcp: MCPTools
     let schedule: ScheduleNotes
-    let tokens: TokenAccounts
+    let limiter: TenantLimiter
     let active: ActiveRuns
-    let folds: RunFolds
+    let runs: RunService
     let callsCommitted: @Sendable (ClaimedRun, [NewToolCall]) -> Void
     /// Called with the calls of a run that ended here, so that devices hear of it.
     let callsEnded: @Sendable (TenantScope, [CallState]) -> Void
     let isShuttingDown: @Sendable () -> Bool
     let logger: Logger
+    private var folds: RunFolds { runs.folds }
 
     /// A cut stream is tried again so often, with `step.restarted`, before the run fails.
     static let maxRestartsOfStep = 2
@@ -47,7 +48,9 @@ struct RunPerformer: Sendable {
                 writer.close()
                 await group.waitForAll()
             }
-            folds.keep(await writer.state, claimed.scope, claimed.runID)
+            let left = await writer.state
+            folds.keep(left, claimed.scope, claimed.runID)
+            runs.childNotices.note(left, of: claimed.runID, claimed.scope)
         } catch {
             // The lease runs out, and the run is taken up again.
             folds.forget(claimed.scope, claimed.runID)
@@ -157,6 +160,7 @@ struct RunPerformer: Sendable {
         if let tool = config.tool(named: name) {
             // Asked again: policy may have changed since the call was requested.
             guard let pass = try await gate.pass(call, writer) else { return }
+            if case .agent(let agent) = tool.serverKind { return try await startChild(agent, call, pass, writer) }
             switch try await tools.perform(tool, call, pass) {
             case .outcome(let now): outcome = now
             case .due(let time): return try await writer.transition { RunMachine.schedule(call.call.callID, at: time, in: $0) }
@@ -189,7 +193,7 @@ struct RunPerformer: Sendable {
             }
             do {
                 let request = try await request(step, attempt: restart, writer, config)
-                return try await tokens.spend(
+                return try await limiter.tokens.spend(
                     writer.claimed.scope, tokens: TokenEstimate.tokens(of: request), interruption: { writer.interruption }
                 ) { day in
                     let response = try await callModel(request, writer, config)

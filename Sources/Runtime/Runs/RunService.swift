@@ -31,6 +31,7 @@ public final class RunService: Sendable {
     /// What comes from outside may hold what a config has sent out with the call.
     let withoutSecrets: @Sendable (ToolOutcome, AgentVersionID, TenantScope) async throws -> ToolOutcome
     let folds = RunFolds()
+    let childNotices = ChildNotices()
     /// Called with the calls that a cancel or a failure ended, so that devices hear of it.
     let callsEnded: @Sendable (TenantScope, [CallState]) -> Void
 
@@ -104,6 +105,13 @@ public final class RunService: Sendable {
         if !workers.nudge() { wakeups.runReady() }
     }
 
+    /// The same of a run that a call started, once that is committed.
+    func announce(_ child: NewChildRun) {
+        created.add()
+        publisher.publish([child.created].numbered(after: 0, claim: 0, at: child.time), of: child.runID)
+        if !workers.nudge() { wakeups.runReady() }
+    }
+
     private func version(for new: NewRun, of agent: AgentRecord, _ tenant: TenantDatabase) async throws -> AgentVersionID {
         if let wanted = new.versionID {
             guard try await tenant.version(wanted, of: agent.agentID) != nil else { throw GatewayError.notFound("agent_version") }
@@ -139,12 +147,12 @@ public final class RunService: Sendable {
 
     /// Those that may be answered: not what waits for a person.
     public func pendingCalls(_ scope: TenantScope, _ id: RunID) async throws -> [ToolCallRecord] {
-        try await database.tenant(scope).toolCalls(of: id, pendingOnly: true)
+        try await database.tenant(scope).pendingToolCalls(of: id)
     }
 
-    public func toolCalls(_ scope: TenantScope, _ id: RunID) async throws -> [ToolCallRecord] {
+    public func toolCalls(_ scope: TenantScope, _ id: RunID, _ page: PageRequest) async throws -> Page<ToolCallRecord> {
         _ = try await get(scope, id)
-        return try await database.tenant(scope).toolCalls(of: id)
+        return try await database.tenant(scope).toolCallPage(of: id, limit: page.limit, after: try page.after(CallID.self))
     }
 
     public func messages(_ scope: TenantScope, _ id: RunID) async throws -> [ConversationTurn] {
@@ -210,6 +218,7 @@ public final class RunService: Sendable {
                 for event in events { try state.apply(event) }
                 folds.keep(state, scope, id)
                 publisher.publish(events, of: id)
+                childNotices.note(state, of: id, scope)
                 wake(id, transition, leaseOwner: answer.leaseOwner)
                 schedule.note(transition.schedules)
                 return Decision(answer: .applied, state: state, leaseOwner: answer.leaseOwner)

@@ -12,13 +12,16 @@ extension RunService {
     /// 409 `denied_by_policy` says so; where it wants a person by now, the call waits for one (409 `approval_pending`) and can be answered
     /// afterwards.
     ///
-    /// False: the call already had its outcome.
-    public func submitResult(_ scope: TenantScope, _ id: RunID, callID: CallID, outcome: ToolOutcome) async throws -> Bool {
+    /// - Parameter targets: whose calls the caller may answer; 409 `wrong_target` for those of others.
+    /// - Returns: False: the call already had its outcome.
+    public func submitResult(
+        _ scope: TenantScope, _ id: RunID, callID: CallID, outcome: ToolOutcome, targets: Set<ToolTarget> = [.browser, .external]
+    ) async throws -> Bool {
         let run = try await get(scope, id)
         guard let call = try await database.tenant(scope).toolCall(callID), call.runID == id else {
             throw GatewayError.notFound("tool_call")
         }
-        guard call.target == .browser || call.target == .external else {
+        guard targets.contains(call.target), call.target == .browser || call.target == .external else {
             throw GatewayError.conflict(
                 "wrong_target", "A call of target \(call.target.rawValue) is answered by its \(call.target.rawValue), not over this route.")
         }

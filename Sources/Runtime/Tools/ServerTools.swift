@@ -79,7 +79,7 @@ struct ServerTools: Sendable {
         case .mcp(let server, let name):
             guard let place = servers.first(where: { $0.name == server }) else { break }
             return try await mcp.perform(name, of: place, arguments: arguments, timeoutSeconds: seconds, connections)
-        case .waiting, nil: break
+        case .waiting, .agent, nil: break
         }
         return .failed(ToolError(code: "not_a_server_tool", message: "\(tool.name) does not run on the server."), source: .gateway)
     }

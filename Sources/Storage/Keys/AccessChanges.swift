@@ -1,7 +1,7 @@
 public import Domain
 public import Postgres
 
-/// What changed about keys and tenants, as caches must hear it. A generation that differs from the one that is held says that what is
+/// What changed about keys, run tokens and tenants, as caches and open streams must hear it. A generation that differs from the one that is held says that what is
 /// held is old; so hearing of a change again costs nothing.
 public struct AccessChanges: Sendable {
     public struct Key: Sendable, Hashable {
@@ -28,16 +28,29 @@ public struct AccessChanges: Sendable {
         }
     }
 
+    public struct RunToken: Sendable, Hashable {
+        public let tenantID: TenantID
+        public let tokenID: RunTokenID
+
+        public init(tenantID: TenantID, tokenID: RunTokenID) {
+            self.tenantID = tenantID
+            self.tokenID = tokenID
+        }
+    }
+
     public var keys: [Key]
     public var tenants: [Tenant]
+    /// Those that were revoked.
+    public var runTokens: [RunToken]
     /// The database's clock; nil for changes that were not read from it.
     public var readAt: Timestamp?
     /// There were more than could be read: anything may have changed.
     public var isIncomplete = false
 
-    public init(keys: [Key] = [], tenants: [Tenant] = [], readAt: Timestamp? = nil) {
+    public init(keys: [Key] = [], tenants: [Tenant] = [], runTokens: [RunToken] = [], readAt: Timestamp? = nil) {
         self.keys = keys
         self.tenants = tenants
+        self.runTokens = runTokens
         self.readAt = readAt
     }
 }
@@ -56,10 +69,11 @@ extension Credentials {
             case "tenant":
                 changes.tenants.append(
                     .init(tenantID: try row.decode(1), generation: try row.decode(3), isSuspended: try !row.decode(4, as: Bool.self)))
+            case "run_token": changes.runTokens.append(.init(tenantID: try row.decode(1), tokenID: try row.decode(2)))
             default: changes.readAt = try row.decode(5)
             }
         }
-        changes.isIncomplete = changes.keys.count > limit || changes.tenants.count > limit
+        changes.isIncomplete = [changes.keys.count, changes.tenants.count, changes.runTokens.count].contains { $0 > limit }
         return changes
     }
 }

@@ -3,13 +3,13 @@ import JSON
 import Postgres
 
 extension TenantDatabase {
-    /// The decision, and where it concerns people, the gate or the clock, what goes with it: approvals, rows of the audit log, and what is due
-    /// at a time. They are written
-    /// by functions that the statement calls once it is known that the decision was applied, so they see the rows that it wrote, and
-    /// nothing of them is written without it.
+    /// The decision, and what goes with it: approvals, rows of the audit log, what is due at a time, a run that a call starts. They are
+    /// written by functions that the statement calls once it is known that the decision was applied, so they see the rows that it wrote,
+    /// and nothing of them is written without it.
     func noting(_ transition: RunTransition, of run: RunID, _ decision: SQL) -> SQL {
         guard
             !transition.held.isEmpty || !transition.settled.isEmpty || !transition.decisions.isEmpty || !transition.schedules.isEmpty
+                || transition.child != nil
         else { return decision }
         var parameters = decision.parameters + [PostgresValue(tenantID), PostgresValue(run)]
         let (tenant, place) = (parameters.count - 1, parameters.count)
@@ -47,6 +47,17 @@ extension TenantDatabase {
                     PostgresValue(transition.decisions.map { _ in AuditRowID.generate() }),
                     PostgresValue(transition.decisions.map(\.callID.description)),
                     PostgresValue(transition.decisions.map(\.details.string)),
+                ])
+        }
+        if let child = transition.child {
+            note(
+                "start_child_run",
+                [
+                    PostgresValue(child.parent.callID), PostgresValue(child.runID), PostgresValue(child.agentID),
+                    PostgresValue(child.agentName), PostgresValue(child.versionID), PostgresValue(child.parent.rootRunID),
+                    PostgresValue(Int32(child.parent.depth)), PostgresValue(Int32(Limits.maxRunsOfTree)),
+                    PostgresValue(child.created.data.string), PostgresValue(child.time),
+                    PostgresValue(AuditRowID.generate()),
                 ])
         }
         let text = """

@@ -28,7 +28,7 @@ public struct OverdueCall: Sendable {
 
 /// Claiming, renewing and sweeping: the roads across tenants that workers need.
 public struct Claims: Sendable {
-    private let database: Database
+    let database: Database
 
     public init(_ database: Database) { self.database = database }
 

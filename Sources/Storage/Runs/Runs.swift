@@ -9,6 +9,8 @@ public struct RunRecord: Sendable {
     public let agentName: String
     public let versionID: AgentVersionID
     public let previousRunID: RunID?
+    /// nil: no call of another run started it.
+    public let parent: RunOrigin?
     public let status: RunStatus
     public let usage: TokenUsage
     public let error: ToolError?
@@ -20,15 +22,28 @@ public struct RunRecord: Sendable {
     public let lastSeq: Int64
 }
 
+/// The call that started a run.
+public struct RunOrigin: Sendable {
+    public let runID: RunID
+    public let callID: CallID
+    public let depth: Int
+}
+
 public struct RunFilter: Sendable {
     public var status: RunStatus?
     public var agentID: AgentID?
+    /// Runs that calls of this one started.
+    public var parentRunID: RunID?
     public var createdAfter: Timestamp?
     public var createdBefore: Timestamp?
 
-    public init(status: RunStatus? = nil, agentID: AgentID? = nil, createdAfter: Timestamp? = nil, createdBefore: Timestamp? = nil) {
+    public init(
+        status: RunStatus? = nil, agentID: AgentID? = nil, parentRunID: RunID? = nil, createdAfter: Timestamp? = nil,
+        createdBefore: Timestamp? = nil
+    ) {
         self.status = status
         self.agentID = agentID
+        self.parentRunID = parentRunID
         self.createdAfter = createdAfter
         self.createdBefore = createdBefore
     }
@@ -37,7 +52,7 @@ public struct RunFilter: Sendable {
 extension TenantDatabase {
     private static let runColumns = """
         r.run_id, r.agent_id, r.agent_name, r.version_id, r.previous_run_id, r.status, r.input_tokens, r.output_tokens, r.error_code,
-        r.error_message, r.metadata, r.created_at, r.started_at, r.finished_at, r.deadline_at
+        r.error_message, r.metadata, r.created_at, r.started_at, r.finished_at, r.deadline_at, r.parent_run_id, r.parent_call_id, r.depth
         """
 
     /// The run and its `run.created`, in one statement and so in one transaction.
@@ -60,8 +75,9 @@ extension TenantDatabase {
             """)
         guard let row = rows.first else { throw PostgresError(.decoding, "the inserted run gave no row") }
         return RunRecord(
-            runID: id, agentID: agent.agentID, agentName: agent.name, versionID: version, previousRunID: previousRunID, status: .queued,
-            usage: TokenUsage(), error: nil, metadata: metadata, createdAt: try row.decode(0), startedAt: nil, finishedAt: nil,
+            runID: id, agentID: agent.agentID, agentName: agent.name, versionID: version, previousRunID: previousRunID, parent: nil,
+            status: .queued, usage: TokenUsage(), error: nil, metadata: metadata, createdAt: try row.decode(0), startedAt: nil,
+            finishedAt: nil,
             deadlineAt: try row.decode(1), lastSeq: 1)
     }
 
@@ -89,6 +105,7 @@ extension TenantDatabase {
               AND (\(after)::uuid IS NULL OR r.run_id < \(after))
               AND (\(filter.status?.rawValue)::text IS NULL OR r.status = \(filter.status?.rawValue))
               AND (\(filter.agentID)::uuid IS NULL OR r.agent_id = \(filter.agentID))
+              AND (\(filter.parentRunID)::uuid IS NULL OR r.parent_run_id = \(filter.parentRunID))
               AND (\(filter.createdAfter)::timestamptz IS NULL OR r.created_at >= \(filter.createdAfter))
               AND (\(filter.createdBefore)::timestamptz IS NULL OR r.created_at < \(filter.createdBefore))
             ORDER BY r.run_id DESC LIMIT \(limit)
@@ -98,12 +115,16 @@ extension TenantDatabase {
 
     private static func run(_ row: PostgresRow) throws(PostgresError) -> RunRecord {
         let errorCode = try row.decode(8, as: String?.self)
+        var parent: RunOrigin?
+        if let runID = try row.decode(15, as: RunID?.self), let callID = try row.decode(16, as: CallID?.self) {
+            parent = RunOrigin(runID: runID, callID: callID, depth: Int(try row.decode(17, as: Int16.self)))
+        }
         return RunRecord(
             runID: try row.decode(0), agentID: try row.decode(1), agentName: try row.decode(2), versionID: try row.decode(3),
-            previousRunID: try row.decode(4), status: try row.decodeCase(5),
+            previousRunID: try row.decode(4), parent: parent, status: try row.decodeCase(5),
             usage: TokenUsage(inputTokens: try row.decode(6), outputTokens: try row.decode(7)),
             error: errorCode == nil ? nil : ToolError(code: errorCode ?? "", message: try row.decode(9, as: String?.self) ?? ""),
             metadata: try row.decode(10), createdAt: try row.decode(11), startedAt: try row.decode(12), finishedAt: try row.decode(13),
-            deadlineAt: try row.decode(14), lastSeq: try row.decode(15))
+            deadlineAt: try row.decode(14), lastSeq: try row.decode(18))
     }
 }

@@ -12,6 +12,8 @@ public struct ToolCallRecord: Sendable {
     public let arguments: RawJSON
     public let status: CallStatus
     public let deviceID: DeviceID?
+    /// The run that it started.
+    public let childRunID: RunID?
     public let attempts: Int
     public let createdAt: Timestamp
     public let deadlineAt: Timestamp
@@ -78,14 +80,15 @@ extension TenantDatabase {
 
     private static let callColumns = """
         c.call_id, c.run_id, c.provider_call_id, c.tool, c.target, c.args, c.status, c.device_id, c.attempts, c.created_at,
-        c.deadline_at, c.finished_at, c.device_selector, o.result, o.error, o.source
+        c.deadline_at, c.finished_at, c.device_selector, o.result, o.error, o.source, c.child_run_id
         """
 
     private static func call(_ row: PostgresRow) throws(PostgresError) -> ToolCallRecord {
         ToolCallRecord(
             callID: try row.decode(0), runID: try row.decode(1), providerCallID: try row.decode(2), tool: try row.decode(3),
             target: try row.decodeCase(4), arguments: try row.decode(5), status: try row.decodeCase(6), deviceID: try row.decode(7),
-            attempts: try row.decode(8), createdAt: try row.decode(9), deadlineAt: try row.decode(10), finishedAt: try row.decode(11),
+            childRunID: try row.decode(16), attempts: try row.decode(8), createdAt: try row.decode(9), deadlineAt: try row.decode(10),
+            finishedAt: try row.decode(11),
             selector: try row.decode(12), result: try row.decode(13), error: try row.decode(14),
             source: try row.decode(15, as: String?.self).flatMap(ResultSource.init(rawValue:)))
     }

@@ -205,7 +205,6 @@ struct RequestRunTests {
     }
 
     @Test(arguments: [
-        (#"{"name":"t","executionType":"ai-agent","execution":{}}"#, "/config/tools/0/executionType"),
         (#"{"name":"t","executionType":"image-generator","execution":{}}"#, "/config/tools/0/executionType"),
     ])
     func `a kind of tool that this version cannot run is refused at publish`(_ tool: String, _ pointer: String) async throws {
