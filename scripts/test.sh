@@ -18,6 +18,7 @@ trap_exit
 install_missing build postgres redis python curl
 require_swift
 scripts/mcp-servers.sh
+scripts/webhooks-python.sh
 say "Building the tests"
 swift_build --build-tests
 
@@ -38,7 +39,9 @@ TEST_BIN=$(swift_bin_path -c debug)
 TEST_LOG_DIRECTORY=$(mktemp -d "${TMPDIR:-/tmp}/hsafa-test-logs.XXXXXX")
 TEST_MASTER_KEY=$(head -c 32 /dev/urandom | base64)
 echo "$TEST_MASTER_KEY" >"$TEST_LOG_DIRECTORY/known-secrets"
-export TEST_LOG_DIRECTORY TEST_MASTER_KEY
+# Another implementation checks what the gateway signs.
+TEST_WEBHOOKS_PYTHON=$ROOT/.venv/webhooks/bin/python
+export TEST_LOG_DIRECTORY TEST_MASTER_KEY TEST_WEBHOOKS_PYTHON
 export TEST_DATABASE_URL TEST_SUPERUSER_URL TEST_OWNER_URL TEST_APP_URL TEST_REDIS_URL TEST_PG_BIN TEST_BIN
 
 # One module after the other: the tests of one run beside each other, and a module that starves a server on purpose must not make

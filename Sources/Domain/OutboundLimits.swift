@@ -55,6 +55,25 @@ extension Limits {
     public static let serverToolsAtOnce = 8
     /// As long as a run can last.
     public static let maxWaitingSeconds = maxRunSeconds
+    /// The poll behind timers and deliveries, how many of them one look takes, and for how long they are then this process's: longer than
+    /// an attempt can last.
+    public static let schedulePollMilliseconds = 1000
+    public static let scheduledBatch = 64
+    public static let scheduledLeaseSeconds = 60
+    /// Times before the next poll that a process knows of; those beyond are found by the poll.
+    public static let maxNotedTimes = 1024
+    /// Tenants of which one round of looks has taken its share; more begin another round.
+    public static let maxScheduleRoundTenants = 1000
+    /// Timers and deliveries of a process at once, and those of one tenant among them.
+    public static let timersAtOnce = 32
+    public static let deliveriesAtOnce = 64
+    public static let scheduledOfTenantAtOnce = 8
+    /// One attempt to deliver a call, its whole answer included.
+    public static let deliverySeconds = 30
+    /// Between attempts: doubled from the first to the last, a quarter more or less; a longer `Retry-After` is heeded up to an hour.
+    public static let firstRetrySeconds = 1
+    public static let lastRetrySeconds = 60
+    public static let maxRetryAfterSeconds = 3600
     /// An expression, and its evaluation: values looked at or made, and bytes of the texts and lists that it makes.
     public static let maxExpressionBytes = 8 * 1024
     public static let maxExpressionDepth = 64

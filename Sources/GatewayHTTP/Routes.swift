@@ -66,6 +66,9 @@ enum RouteTable {
         Route(.put, "/api/secrets/{secretName}", .secretsWrite, "putSecret", PutSecret.self),
         Route(.delete, "/api/secrets/{secretName}", .secretsWrite, "deleteSecret", DeleteSecret.self),
 
+        Route(.post, "/api/webhook-secret/rotate", .secretsWrite, "rotateWebhookSecret", RotateWebhookSecret.self),
+        Route(open: .post, "/api/tool-results/{callId}", "submitExternalResult", SubmitExternalResult.self),
+
         Route(.get, "/api/usage", .usageRead, "getUsage", GetUsage.self),
 
         Route(admin: .post, "/api/admin/tenants", "createTenant", CreateTenant.self),

@@ -1,9 +1,9 @@
-/// How long a vendor asks to wait (`retry-after-ms`, and `retry-after` of RFC 9110, 10.2.3).
-enum RetryAfter {
+/// How long a vendor, or whoever else is asked over HTTP, asks to wait (`retry-after-ms`, and `retry-after` of RFC 9110, 10.2.3).
+package enum RetryAfter {
     static let maxMilliseconds = 86_400_000.0
 
     /// Milliseconds, nil when neither header says something usable. `retry-after-ms` wins, for it is the finer one.
-    static func milliseconds(retryAfterMs: String?, retryAfter: String?, nowUnixSeconds: Int64) -> Int? {
+    package static func milliseconds(retryAfterMs: String?, retryAfter: String?, nowUnixSeconds: Int64) -> Int? {
         if let value = retryAfterMs.flatMap(Double.init), let milliseconds = bounded(value) { return milliseconds }
         guard let retryAfter else { return nil }
         if let seconds = Double(retryAfter) { return bounded(seconds * 1_000) }

@@ -20,6 +20,7 @@ public final class Gateway: Sendable {
     public let keys: KeyService
     public let runTokens: RunTokenService
     public let secrets: SecretService
+    public let external: ExternalService
     public let tenants: TenantService
     public let audit: AuditService
     public let agents: AgentService
@@ -37,9 +38,9 @@ public final class Gateway: Sendable {
     public let metrics: MetricsRegistry
     public let logger: Logger
 
-    private let lastHealth = Mutex<(report: HealthReport, at: ContinuousClock.Instant)?>(nil)
-    private let postgres: PostgresClient
-    private let redis: RedisClient
+    let lastHealth = Mutex<(report: HealthReport, at: ContinuousClock.Instant)?>(nil)
+    let postgres: PostgresClient
+    let redis: RedisClient
     private let subscriber: RedisSubscriber
     private let hasher: PasswordHasher
     /// The one way out by HTTP.
@@ -47,6 +48,7 @@ public final class Gateway: Sendable {
     private let workers: RunWorkers
     private let performer: RunPerformer
     private let sweepers: Sweepers
+    private let scheduler: Scheduler
     private let tenantPolicyBook: TenantPolicyBook
     private let accessWatch: AccessWatch
 
@@ -111,11 +113,16 @@ public final class Gateway: Sendable {
             replicaID: replicaID, database: database, subscriber: subscriber, active: active, loops: dependencies.eventLoopGroup,
             slots: configuration.maxConcurrentRuns, tenantConcurrency: configuration.limits.concurrentRuns,
             leaseSeconds: configuration.runLeaseSeconds, metrics: metrics, logger: logger)
+        let (versions, schedule) = (VersionBook(database: database), ScheduleNotes(configuration.intervals))
         // Runs tell devices and devices tell runs: the hub is known a moment after the service, before anything lives.
         let link = DeviceLink()
         runs = RunService(
-            database: database, gate: gate, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID,
-            metrics: metrics, logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
+            database: database, gate: gate, publisher: publisher, wakeups: Wakeups(redis), workers: workers, schedule: schedule,
+            replicaID: replicaID, metrics: metrics, logger: logger,
+            withoutSecrets: { [secrets] outcome, version, scope in
+                let names = try await versions.config(scope, version).secretNames
+                return SecretValues(try await secrets.open(names, scope)).cut(from: outcome)
+            }, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
         deviceHub = DeviceHub(
             configuration: configuration, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, runs: runs,
             gate: gate, limiter: limiter, metrics: metrics, logger: logger)
@@ -125,11 +132,18 @@ public final class Gateway: Sendable {
         approvals = ApprovalService(database: database, runs: runs, gate: gate) { scope, call, target in
             if target == .device { link.callReleased(scope, call) }
         }
+        external = ExternalService(database: database, configuration: configuration, runs: runs, logger: logger)
+        scheduler = Scheduler(
+            database: database, notes: schedule, timers: Timers(database: database, runs: runs, metrics: metrics, logger: logger),
+            deliveries: Deliveries(
+                database: database, runs: runs, versions: versions, secrets: secrets, external: external, egress: egress, gate: gate,
+                times: schedule.deliveries, timeout: configuration.intervals.deliveryAttempt, metrics: metrics, logger: logger),
+            logger: logger)
         performer = RunPerformer(
-            database: database, publisher: publisher, versions: VersionBook(database: database),
+            database: database, publisher: publisher, versions: versions,
             models: ModelDirectory(clients: [
                 "simulated": { _ in SimulatedModel() }, "openai-compatible": { OpenAIChatClient(exchange: $0) },
-            ]), egress: egress, secrets: secrets, gate: gate, mcp: mcp, limiter: limiter, active: active, runs: runs,
+            ]), egress: egress, secrets: secrets, gate: gate, mcp: mcp, schedule: schedule, limiter: limiter, active: active, runs: runs,
             callsCommitted: { claimed, calls in link.callsCommitted(claimed, calls) },
             callsEnded: { scope, calls in link.callsEnded(scope, calls) }, isShuttingDown: { [workers] in workers.isDraining },
             logger: logger)
@@ -223,11 +237,15 @@ public final class Gateway: Sendable {
                 return .essential
             }
             group.addTask {
+                await self.scheduler.run()
+                return .essential
+            }
+            group.addTask {
                 try await serve()
                 return .essential
             }
             defer { group.cancelAll() }
-            var essentials = 2
+            var essentials = 3
             while essentials > 0, let ended = try await group.next() {
                 if case .essential = ended { essentials -= 1 }
             }
@@ -250,32 +268,5 @@ public final class Gateway: Sendable {
                 try await Task.sleep(for: .seconds(1))
             }
         }
-    }
-
-    /// At most a second old: anybody may ask, as often as they like.
-    public func health() async -> HealthReport {
-        let now = ContinuousClock.now
-        if let last = lastHealth.withLock({ $0 }), now - last.at < .seconds(1) { return last.report }
-        let report = await lookAtHealth()
-        lastHealth.withLock { $0 = (report, now) }
-        return report
-    }
-
-    private func lookAtHealth() async -> HealthReport {
-        var report = HealthReport()
-        do {
-            try await database.ping()
-            report.add("postgres", isUp: true, detail: "ok", isRequired: true)
-            let missing = try await Migrator.pending(postgres, directory: configuration.migrationsDirectory)
-            report.add(
-                "migrations", isUp: missing.isEmpty, detail: missing.isEmpty ? "ok" : "missing: \(missing.joined(separator: ", "))",
-                isRequired: true)
-        } catch {
-            logger.warning("not ready", metadata: ["cause": "\(error)"])
-            report.add("postgres", isUp: false, detail: "not reachable", isRequired: true)
-        }
-        let isRedisUp = redis.isConnected
-        report.add("redis", isUp: isRedisUp, detail: isRedisUp ? "ok" : "not reachable; live updates are slower", isRequired: false)
-        return report
     }
 }

@@ -9,6 +9,10 @@ public struct GatewayIntervals: Sendable {
     public var limitsAge: Duration = .seconds(Limits.tenantLimitsSeconds)
     /// Between looks for calls that devices were not sent, and for ends that the runs of `ai-agent` tools were not told.
     public var callSweep: Duration = .milliseconds(Limits.callSweepMilliseconds)
+    /// Between looks for timers and deliveries that are due.
+    public var schedulePoll: Duration = .milliseconds(Limits.schedulePollMilliseconds)
+    /// One attempt to deliver a call, its whole answer included.
+    public var deliveryAttempt: Duration = .seconds(Limits.deliverySeconds)
     /// Between looks for calls and runs past their deadlines, for records that lapsed, and for a policies folder that changed.
     public var deadlineSweep: Duration = .milliseconds(Limits.callSweepMilliseconds)
     /// How long Redis is left alone after a command that it did not answer in time.

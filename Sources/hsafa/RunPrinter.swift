@@ -71,7 +71,8 @@ struct RunPrinter {
         case "tool.call.dispatched":
             let place =
                 data["childRunId"]?.string.map { "goes on in run \(Terminal.brief($0, limit: 36))" }
-                ?? "sent to \(data["deviceId"]?.string.map { "device \(Terminal.brief($0, limit: 36))" } ?? "its executor")"
+                ?? data["dueAt"]?.string.map { "waits until \(Terminal.brief($0, limit: 36))" }
+                ?? data["deviceId"]?.string.map { "sent to device \(Terminal.brief($0, limit: 36))" } ?? "taken by its system"
             terminal.line(terminal.dim("· \(place)"))
         case "tool.result.received":
             if let error = data["error"] {

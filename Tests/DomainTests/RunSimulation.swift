@@ -21,11 +21,12 @@ struct RunSimulation {
     private var resumeReason: String?
     private var claimNumber: Int32 = 0
     /// The outbox: each call that was asked of a target, and its one outcome.
-    private var outbox: [CallID: ToolOutcome?] = [:]
-    private var asked: [(id: CallID, target: ToolTarget)] = []
+    var outbox: [CallID: ToolOutcome?] = [:]
+    var asked: [(id: CallID, target: ToolTarget)] = []
     private var approvals: [CallID: ApprovalStatus] = [:]
-    private var workers: [Worker] = []
-    private var generator: SeededGenerator
+    private var schedules: [CallID: ScheduleChange.Due] = [:]
+    var workers: [Worker] = []
+    var generator: SeededGenerator
     private let maxSteps: Int
 
     init(seed: UInt64) throws {
@@ -45,7 +46,7 @@ struct RunSimulation {
         }
     }
 
-    private mutating func write(_ transition: RunTransition, claim: Int32) throws {
+    mutating func write(_ transition: RunTransition, claim: Int32) throws {
         try require(!status.isTerminal, "a decision was made after the terminal event")
         try require(!transition.events.isEmpty, "a decision without an event")
         try append(transition.events, claim: claim)
@@ -67,6 +68,7 @@ struct RunSimulation {
             }
             outbox[outcome.callID] = .some(outcome.outcome)
         }
+        for change in transition.schedules { schedules[change.callID] = change.due == .never ? nil : change.due }
         if let next = transition.status {
             status = next
             resumeReason = transition.resumeReason
@@ -84,13 +86,21 @@ struct RunSimulation {
         try require(status != .queued || resumeReason != nil, "queued, and nobody knows why")
         if status == .waitingTool {
             try require(!state.openCalls.isEmpty, "it waits for no call")
-            try require(!state.openCalls.contains { $0.target == .server && !$0.isAwaitingApproval }, "it waits for a server call")
+            try require(
+                !state.openCalls.contains { $0.target == .server && !$0.isAwaitingApproval && $0.dueAt == nil },
+                "it waits for a server call")
             try require(!state.isCancelRequested, "it waits although its cancel was requested")
         }
         for call in state.calls where call.target != nil {
             try require((approvals[call.call.callID] == .pending) == call.isAwaitingApproval, "the log and the table of approvals differ")
             try require(call.approval == nil || call.deviceID == nil || call.isApproved, "a device was asked without approval")
         }
+        var due: [CallID: ScheduleChange.Due] = [:]
+        for call in state.openCalls {
+            if let time = call.dueAt { due[call.call.callID] = .at(time) }
+            if call.isDelivered, call.dispatches == 0 { due[call.call.callID] = call.isAwaitingApproval ? .held : .now }
+        }
+        try require(due == schedules, "the log says that \(due) is due, the table \(schedules)")
         if status.isTerminal {
             try require(!approvals.values.contains(.pending), "an approval is pending after the end")
             try require(state.openCalls.isEmpty, "a call is open after the end")
@@ -100,7 +110,7 @@ struct RunSimulation {
 
     // MARK: Workers
 
-    private mutating func claim() throws {
+    mutating func claim() throws {
         guard status == .queued || status == .running else { return }
         let reason = status == .queued ? resumeReason : nil
         claimNumber += 1
@@ -139,7 +149,7 @@ struct RunSimulation {
         return true
     }
 
-    private mutating func transition(_ index: Int, _ decide: (RunState, inout SeededGenerator) -> RunTransition?) throws {
+    mutating func transition(_ index: Int, _ decide: (RunState, inout SeededGenerator) -> RunTransition?) throws {
         let isStale = workers[index].state.lastSeq != Int64(log.count)
         // Decided on what it knows; a conflict makes it read on and decide again.
         _ = decide(workers[index].state, &generator)
@@ -156,7 +166,7 @@ struct RunSimulation {
         if workers[index].state.status != .running { workers.remove(at: index) }
     }
 
-    private mutating func work(_ index: Int) throws {
+    mutating func work(_ index: Int) throws {
         if workers[index].isStreaming {
             if generator.oneIn(2) {
                 let type: RunEventType = generator.oneIn(4) ? .reasoningDelta : .assistantDelta
@@ -182,6 +192,9 @@ struct RunSimulation {
                 let request = ApprovalRequest(expiresSeconds: 60, rules: ["late"], now: LogBuilder.time)
                 return try transition(index) { state, _ in RunMachine.requireApproval(request, of: call.call.callID, in: state) }
             }
+            if generator.oneIn(4) {
+                return try transition(index) { state, _ in RunMachine.schedule(call.call.callID, at: LogBuilder.time, in: state) }
+            }
             let outcome: ToolOutcome =
                 generator.oneIn(3)
                 ? .failed(ToolError(code: "c", message: "m"), source: .server) : .result(RawJSON("{\"ok\":true}"), source: .server)
@@ -203,7 +216,8 @@ struct RunSimulation {
             let new = NewToolCall(
                 callID: call.callID, providerCallID: call.providerCallID, tool: "t", target: target, arguments: .emptyObject, device: nil,
                 timeoutSeconds: 60, maxResultBytes: generator.oneIn(3) ? 256 : nil, countedRules: generator.oneIn(2) ? ["r"] : [],
-                approval: generator.oneIn(4) ? ApprovalRequest(expiresSeconds: 60, rules: ["a"], now: LogBuilder.time) : nil)
+                approval: generator.oneIn(4) ? ApprovalRequest(expiresSeconds: 60, rules: ["a"], now: LogBuilder.time) : nil,
+                isDelivered: target == .external && generator.oneIn(2))
             requested.append(call)
             if generator.oneIn(6) {
                 prepared.append(
@@ -223,77 +237,5 @@ struct RunSimulation {
                     step: state.step, text: "text", reasoning: "", calls: requested, usage: usage, finishReason: "stop"),
                 calls: prepared, usage: usage, finishReason: "stop", maxSteps: maxSteps)
         }
-    }
-
-    // MARK: What happens
-
-    /// One random event of the world. Facts from outside are decided on a fold of their own.
-    mutating func happen() throws {
-        switch Int.random(in: 0..<23, using: &generator) {
-        case 0..<11:
-            if workers.isEmpty {
-                try claim()
-            } else {
-                try work(Int.random(in: workers.indices, using: &generator))
-            }
-        case 11..<15:
-            // Also calls of steps long past, and a second answer to the same call.
-            guard let call = asked.randomElement(using: &generator), call.target != .server else { return }
-            let outcome: ToolOutcome =
-                switch Int.random(in: 0..<5, using: &generator) {
-                case 0: .expired
-                case 1: .denied(reason: "approval_expired", message: "m")
-                case 2: .failed(ToolError(code: "c", message: "m"), source: .browser)
-                default: .result(RawJSON("[1]"), source: .browser)
-                }
-            if let decision = RunMachine.record(outcome, of: call.id, in: state) { try write(decision, claim: 0) }
-        case 15:
-            guard let call = asked.randomElement(using: &generator) else { return }
-            if let decision = RunMachine.dispatch(call.id, to: .generate(), in: state) { try write(decision, claim: 0) }
-        case 16:
-            if !workers.isEmpty, generator.oneIn(2) {
-                try transition(workers.count - 1) { state, _ in RunMachine.handBack(state) }
-            }
-        case 17:
-            // A crash: the worker is gone, and its lease runs out.
-            if !workers.isEmpty, generator.oneIn(2) { workers.remove(at: Int.random(in: workers.indices, using: &generator)) }
-        case 18:
-            // The lease ran out while the worker still believes in it.
-            if status == .running, generator.oneIn(2) { try claim() }
-        case 19..<22:
-            // A person, or the clock; also about calls that nobody is asked of, and twice.
-            guard let call = asked.randomElement(using: &generator) else { return }
-            let decision =
-                switch Int.random(in: 0..<4, using: &generator) {
-                case 0: RunMachine.denyApproval(call.id, message: "no", in: state)
-                case 1 where state.call(call.id)?.isAwaitingApproval == true: RunMachine.expire(call.id, in: state)
-                default: RunMachine.approve(call.id, by: "key:k", in: state)
-                }
-            if let decision { try write(decision, claim: 0) }
-        default:
-            guard generator.oneIn(4) else { return }
-            if let decision = RunMachine.requestCancel(state, reason: "enough") { try write(decision, claim: 0) }
-        }
-    }
-
-    /// Fair weather from here on: every run comes to its end.
-    mutating func end() throws {
-        for _ in 0..<400 {
-            if status.isTerminal { return }
-            if status == .waitingTool {
-                guard let call = state.openCalls.first,
-                    let decision = call.isAwaitingApproval
-                        ? generator.oneIn(2)
-                            ? RunMachine.approve(call.call.callID, by: "key:k", in: state) : RunMachine.expire(call.call.callID, in: state)
-                        : RunMachine.record(.result(.null, source: .browser), of: call.call.callID, in: state)
-                else { throw Broken(description: "it waits for a call that takes no outcome") }
-                try write(decision, claim: 0)
-            } else if let index = workers.indices.last {
-                try work(index)
-            } else {
-                try claim()
-            }
-        }
-        throw Broken(description: "the run does not end; log: \(log.map(\.type.rawValue).joined(separator: " "))")
     }
 }

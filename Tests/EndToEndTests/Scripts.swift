@@ -24,6 +24,16 @@ enum Scripts {
             ])
     }
 
+    /// Calls one tool, then tells what it gave.
+    static func tool(name: String, tool: String, arguments: String = "{}") -> RawJSON {
+        config(
+            name,
+            steps: [
+                RawJSON(trusted: Array(#"{"toolCalls":[{"name":"t","arguments":\#(arguments)}]}"#.utf8)),
+                RawJSON(#"{"text":"It said {{lastToolResult}}"}"#),
+            ], tools: [RawJSON(trusted: Array(tool.utf8))])
+    }
+
     /// Asks another agent, then tells what it got.
     static func agentTool(name: String, of agent: String) -> RawJSON {
         config(

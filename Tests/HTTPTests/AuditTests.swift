@@ -77,12 +77,13 @@ struct AuditTests {
         _ = try await send("POST", "/api/devices/\(try enrolled.string("deviceId"))/approve")
         _ = try await send("PUT", "/api/secrets/TOKEN", SecretTests.body(SecretTests.value, ["a.test"]))
         _ = try await send("DELETE", "/api/secrets/TOKEN")
+        let signing = try await send("POST", "/api/webhook-secret/rotate").string("secret")
         let path = "/api/admin/tenants/\(tenant.scope.tenantID)"
         #expect(try await admin.send("PATCH", path, #"{"name":"Renamed"}"#).status == 200)
         #expect(try await admin.send("POST", path + "/suspend").status == 200)
         #expect(try await admin.send("POST", path + "/resume").status == 200)
         let issued = [try key.string("key"), try rotated.string("key"), token.token, try runToken.string("token")]
-        return issued + ["hsk_0123456789ab_" + SecretTests.value]
+        return issued + ["hsk_0123456789ab_" + SecretTests.value, signing]
     }
 
     @Test func `each change leaves its row, with who, from where and in which request, and without a secret`() async throws {

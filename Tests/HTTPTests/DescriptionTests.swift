@@ -83,7 +83,7 @@ struct DescriptionTests {
             let refusal = route.requirement == .admin ? "admin_required" : "missing_scope"
             #expect(operation.codes(at: 403).isSuperset(of: [refusal, "tenant_suspended"]), "\(route.operationID)")
             #expect(operation.codes(at: 429).isSuperset(of: ["request_limit_exceeded", "too_many_failures"]), "\(route.operationID)")
-            let own: Set<String> = route.operationID == "putSecret" ? ["no_master_key"] : []
+            let own: Set<String> = ["putSecret", "rotateWebhookSecret"].contains(route.operationID) ? ["no_master_key"] : []
             #expect(operation.codes(at: 503) == own.union(["unavailable"]), "\(route.operationID)")
             #expect(operation.codes(at: 400).contains("invalid_query"), "\(route.operationID)")
             for status in operation.statuses where (200..<300).contains(status) {

@@ -83,6 +83,7 @@ SEMANTIC = [
     (None, "/headers/", "must be visible ASCII", "the bytes of a field's value"),
     (None, "/headers/", "has ", "the form of a template, described in words"),
     (None, "/config/", "names the secret", "it is stored or not"),
+    (None, "/config/tools/", "is called with a signature", "a signing key is there or not"),
     (None, "/config/", "sends the secret", "it is stored with its hosts"),
     (None, "/config/", "can never be used", "policy says so, which is not the description's"),
     ("putSecret", "/hosts/", "", "the form of a host pattern, described in words"),

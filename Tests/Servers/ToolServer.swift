@@ -25,6 +25,8 @@ public final class ToolServer: Sendable {
         public var isMute = false
         /// The connection ends after half of the body.
         public var isCut = false
+        /// The body comes a byte every 20 ms, and never ends.
+        public var isDripping = false
 
         public init(_ status: Int = 200, _ body: String = "", headers: [(String, String)] = [], type: String? = "text/plain") {
             self.status = status
@@ -37,6 +39,11 @@ public final class ToolServer: Sendable {
         public static var mute: Reply {
             var reply = Reply()
             reply.isMute = true
+            return reply
+        }
+        public static var dripping: Reply {
+            var reply = Reply()
+            reply.isDripping = true
             return reply
         }
     }
@@ -126,6 +133,7 @@ public final class ToolServer: Sendable {
 
         private static func send(_ reply: Reply, _ context: ChannelHandlerContext) {
             guard !reply.isMute else { return }
+            if reply.isDripping { return drip(reply, context) }
             var headers = HTTPHeaders(reply.headers)
             headers.replaceOrAdd(name: "content-length", value: String(reply.body.count))
             let head = HTTPResponseHead(version: .http1_1, status: .init(statusCode: reply.status), headers: headers)
@@ -136,6 +144,17 @@ public final class ToolServer: Sendable {
                 context.close(promise: nil)
             } else {
                 context.writeAndFlush(NIOAny(HTTPServerResponsePart.end(nil)), promise: nil)
+            }
+        }
+
+        private static func drip(_ reply: Reply, _ context: ChannelHandlerContext) {
+            let head = HTTPResponseHead(version: .http1_1, status: .init(statusCode: reply.status), headers: HTTPHeaders(reply.headers))
+            context.writeAndFlush(NIOAny(HTTPServerResponsePart.head(head)), promise: nil)
+            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+            context.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(20)) { task in
+                let context = bound.value
+                guard context.channel.isActive else { return task.cancel() }
+                context.writeAndFlush(NIOAny(HTTPServerResponsePart.body(.byteBuffer(ByteBuffer(string: " ")))), promise: nil)
             }
         }
     }

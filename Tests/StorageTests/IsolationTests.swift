@@ -39,6 +39,14 @@ struct IsolationTests {
         #expect(
             try await run.tenant.changes(by: .test).putSecret("KEY", SealedSecret(keyID: "k", bytes: [1]), hosts: ["a.test"])?.isNew == true
         )
+        #expect(
+            try await run.tenant.changes(by: .test).rotateWebhookSecret(SealedSecret(keyID: "k", bytes: [1]), overlapSeconds: 60) != nil)
+        try await db.asOwner(
+            run.scope,
+            """
+            INSERT INTO hsafa.scheduled_calls (tenant_id, run_id, call_id, kind, due_at)
+            VALUES (\(run.scope.tenantID), \(run.runID), \(call.callID), 'timer', now() + interval '1 day')
+            """)
         try await db.asOwner(
             run.scope,
             """
@@ -157,6 +165,9 @@ struct IsolationTests {
         "ensure_tenant": "the owner's alone", "find_tenant": "the owner's alone", "tenant_limits_by_slug": "the owner's alone",
         "set_tenant_limits": "the owner's alone",
         "secrets_under_other_keys": "the owner's alone",
+        "webhook_secrets_under_other_keys": "the owner's alone",
+        "take_due_calls": "timers and deliveries of all tenants are taken in one statement",
+        "find_external_call": "a result's tenant is known from its token, before anything of it is read",
         "create_tenant": "asks for an admin's key", "list_tenants": "asks for an admin's key",
         "update_tenant": "asks for an admin's key", "set_tenant_status": "asks for an admin's key", "list_audit": "asks for an admin's key",
     ]

@@ -6,6 +6,7 @@ struct CreationTests {
     private static let others: [String: String] = [
         "cancelRun": "Asking again answers with the run as it is.",
         "submitToolResult": "A call has one outcome; a second answer is told so.",
+        "submitExternalResult": "A call has one outcome; a second answer is told so. There is no principal.",
         "enrollDevice": "The token is the key: the same device asking again gets the same answer. There is no principal yet.",
         "suspendTenant": "Suspending a suspended tenant changes nothing.",
         "resumeTenant": "Resuming an active tenant changes nothing.",

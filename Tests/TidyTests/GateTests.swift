@@ -11,6 +11,9 @@ struct GateTests {
         ("RequestCall(", ["Sources/Runtime/Tools/ServerTools.swift"]),
         ("DeviceFrame.call(", ["Sources/Runtime/Devices/DeviceDispatch.swift", "Sources/Runtime/Devices/DeviceRepetition.swift"]),
         ("RunMachine.dispatch(", ["Sources/Runtime/Devices/DeviceDispatch.swift"]),
+        ("Delivery(", ["Sources/Runtime/External/Deliveries.swift"]),
+        ("delivery.post(", ["Sources/Runtime/External/Deliveries.swift"]),
+        ("RunMachine.schedule(", ["Sources/Runtime/Runs/RunPerformer.swift"]),
         // What a tool client answers is taken where the gate is asked about it.
         ("outcome.named(", ["Sources/Runtime/Runs/SubmittedResult.swift"]),
     ]
@@ -35,6 +38,8 @@ struct GateTests {
         #expect(child.contains("_ pass: ToolPass"))
         let device = try #require(SourceTree.read("Sources/Runtime/Devices/DeviceDispatch.swift"))
         #expect(device.contains("let pass: ToolPass"))
+        let external = try #require(SourceTree.read("Sources/Runtime/External/Delivery.swift"))
+        #expect(external.contains("func post(_ pass: ToolPass)"))
         let frame = try #require(SourceTree.read("Sources/Runtime/Devices/DeviceFrame.swift"))
         #expect(
             frame.contains("static func call(_ pass: ToolPass,") && !frame.contains("RawJSON,"), "a call's frame is made of a pass alone")

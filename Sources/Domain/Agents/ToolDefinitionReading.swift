@@ -22,7 +22,9 @@ extension ToolDefinition {
         case (_, nil): device = nil
         case (_, .some): throw JSONViolation(pointer: devicePointer, message: "belongs to tools with target device only")
         }
-        timeoutSeconds = try reader.optionalInt("timeoutSeconds", in: 1...Limits.maxToolSeconds) ?? Limits.defaultToolSeconds
+        // A timer's own time is its bound; policy's and a config's may be shorter.
+        let seconds = if case .waiting = serverKind { Limits.maxWaitingSeconds } else { Limits.defaultToolSeconds }
+        timeoutSeconds = try reader.optionalInt("timeoutSeconds", in: 1...Limits.maxToolSeconds) ?? seconds
         try reader.finish()
     }
 

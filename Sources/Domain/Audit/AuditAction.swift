@@ -33,6 +33,7 @@ public enum AuditAction: String, Sendable, CaseIterable, Hashable {
     case secretSet = "secret.set"
     case secretDelete = "secret.delete"
     case secretReseal = "secret.reseal"
+    case webhookSecretRotate = "webhook_secret.rotate"
 
     /// Left by commands on the gateway's own machine, and by no operation of the API.
     public static let onMachineOnly: Set<AuditAction> = [.secretReseal]

@@ -21,7 +21,7 @@ extension RunMachine {
     /// Policy has changed since the call was requested: it wants a person now. nil when the call is not open, was dispatched, or was
     /// decided by a person already.
     public static func requireApproval(_ request: ApprovalRequest, of callID: CallID, in state: RunState) -> RunTransition? {
-        guard !state.status.isTerminal, let call = state.call(callID), call.isOpen, call.approval == nil, call.deviceID == nil,
+        guard !state.status.isTerminal, let call = state.call(callID), call.isOpen, call.approval == nil, call.dispatches == 0,
             let target = call.target, let arguments = call.arguments, let callHash = call.callHash
         else { return nil }
         let hold = ApprovalHold(
@@ -29,6 +29,7 @@ extension RunMachine {
             expiresSeconds: request.expiresSeconds, rules: request.rules)
         var transition = RunTransition(events: [approvalRequiredEvent(hold, expiresAt: request.expiresAt)])
         transition.held = [hold]
+        transition.schedules = call.schedule(.held)
         return transition
     }
 
@@ -52,6 +53,7 @@ extension RunMachine {
             }
         ])
         transition.settled = [ApprovalSettlement(callID: callID, status: .approved, timeoutSeconds: seconds)]
+        transition.schedules = call.schedule(.now)
         if call.target == .server, state.status == .waitingTool {
             transition.events.append(statusEvent(.queued))
             transition.status = .queued

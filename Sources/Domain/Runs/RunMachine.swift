@@ -40,7 +40,7 @@ public enum RunMachine {
         }
         if state.isStepOpen { return .callModel(step: state.step, discardAfterSeq: state.stepStartSeq) }
         let open = state.openCalls
-        let server = open.filter { $0.target == .server && !$0.isAwaitingApproval && $0.childRunID == nil }
+        let server = open.filter { $0.target == .server && !$0.isAwaitingApproval && $0.dueAt == nil && $0.childRunID == nil }
         if !server.isEmpty { return .runServerCalls(server) }
         if !open.isEmpty {
             return .end(RunTransition(events: [statusEvent(.waitingTool)], status: .waitingTool))
@@ -140,6 +140,7 @@ public enum RunMachine {
         case .admitted(let new):
             transition.newCalls.append(new)
             transition.events.append(requestedEvent(new, step: step))
+            if new.isDelivered { transition.schedules.append(ScheduleChange(new.callID, .delivery, new.approval == nil ? .now : .held)) }
             if let hold = new.hold, let approval = new.approval {
                 transition.held.append(hold)
                 transition.events.append(approvalRequiredEvent(hold, expiresAt: approval.expiresAt))
@@ -165,6 +166,7 @@ public enum RunMachine {
             writer.field("step", int: step)
             writer.field("timeoutSeconds", int: call.timeoutSeconds)
             writer.field("maxResultBytes", intIfPresent: call.maxResultBytes)
+            if call.isDelivered { writer.field("delivery", string: "webhook") }
             if !call.countedRules.isEmpty {
                 writer.key("countedRules")
                 writer.beginArray()
@@ -183,10 +185,12 @@ public enum RunMachine {
         var transition = RunTransition(events: [RunEventData.outcome(outcome, of: callID)])
         if call.target != nil { transition.outcomes = [CallOutcome(callID: callID, outcome: outcome)] }
         if let settlement = settlement(of: call, by: outcome) { transition.settled = [settlement] }
+        transition.schedules = call.schedule(.never)
         if state.status == .waitingTool, state.openCalls.count == 1 {
             transition.events.append(statusEvent(.queued))
             transition.status = .queued
-            transition.resumeReason = call.isAwaitingApproval ? "approval" : "tool_results"
+            let isTimer = call.dueAt != nil && outcome.result != nil
+            transition.resumeReason = call.isAwaitingApproval ? "approval" : isTimer ? "timer" : "tool_results"
         }
         return transition
     }
@@ -276,6 +280,7 @@ public enum RunMachine {
             transition.events.append(RunEventData.outcome(outcome, of: call.call.callID))
             if call.target != nil { transition.outcomes.append(CallOutcome(callID: call.call.callID, outcome: outcome)) }
             if let settlement = settlement(of: call, by: outcome) { transition.settled.append(settlement) }
+            transition.schedules += call.schedule(.never)
         }
     }
 

@@ -9,6 +9,10 @@ public struct CallState: Sendable, Hashable {
     /// The run that it started.
     public var childRunID: RunID?
     public var dispatches: Int
+    /// When its result comes by itself.
+    public var dueAt: Timestamp?
+    /// The gateway posts it to the tool's system; otherwise whoever answers it asks for it.
+    public var isDelivered = false
     public var outcome: ToolOutcome?
     /// As requested, policy's bounds included.
     public var timeoutSeconds: Int?
@@ -144,6 +148,7 @@ public struct RunState: Sendable, Hashable {
                 call.arguments = data["args"]?.rawJSON
                 call.timeoutSeconds = data["timeoutSeconds"]?.int
                 call.maxResultBytes = data["maxResultBytes"]?.int
+                call.isDelivered = data["delivery"] != nil
             }
             for rule in data["countedRules"].map({ Array($0.elements) }) ?? [] {
                 if let rule = rule.string { callsByRule[rule, default: 0] += 1 }
@@ -165,6 +170,7 @@ public struct RunState: Sendable, Hashable {
         case .toolCallDispatched:
             update(event, data) { call in
                 call.deviceID = data["deviceId"]?.string.flatMap { DeviceID($0) }
+                call.dueAt = data["dueAt"]?.string.flatMap { Timestamp(rfc3339: $0) }
                 call.childRunID = data["childRunId"]?.string.flatMap { RunID($0) }
                 call.dispatches += 1
             }

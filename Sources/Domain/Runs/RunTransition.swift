@@ -15,10 +15,13 @@ public struct NewToolCall: Sendable, Hashable {
     public let countedRules: [String]
     /// A person is asked first.
     public let approval: ApprovalRequest?
+    /// The gateway posts it to the tool's system.
+    public let isDelivered: Bool
 
     public init(
         callID: CallID, providerCallID: String, tool: String, target: ToolTarget, arguments: RawJSON, device: DeviceSelector?,
-        timeoutSeconds: Int, maxResultBytes: Int? = nil, countedRules: [String] = [], approval: ApprovalRequest? = nil
+        timeoutSeconds: Int, maxResultBytes: Int? = nil, countedRules: [String] = [], approval: ApprovalRequest? = nil,
+        isDelivered: Bool = false
     ) {
         self.callID = callID
         self.providerCallID = providerCallID
@@ -30,6 +33,7 @@ public struct NewToolCall: Sendable, Hashable {
         self.maxResultBytes = maxResultBytes
         self.countedRules = countedRules
         self.approval = approval
+        self.isDelivered = isDelivered
     }
 
     var hold: ApprovalHold? {
@@ -62,7 +66,10 @@ public struct RunTransition: Sendable {
     public var resumeReason: String?
     public var newCalls: [NewToolCall] = []
     public var outcomes: [CallOutcome] = []
-    public var dispatches: [(callID: CallID, deviceID: DeviceID)] = []
+    /// To a device; nil: to a system that has taken the call, or to a time.
+    public var dispatches: [(callID: CallID, deviceID: DeviceID?)] = []
+    /// What is due for calls from now on, and what no longer is.
+    public var schedules: [ScheduleChange] = []
     /// The run that one of the calls starts, in the same transaction.
     public var child: NewChildRun?
     /// The run's usage so far, when it changed.

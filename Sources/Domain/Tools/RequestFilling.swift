@@ -8,6 +8,18 @@ public struct FilledRequest: Sendable {
     public let body: [UInt8]?
 }
 
+extension RequestTool.Field {
+    /// nil when its argument is absent.
+    public func headerValue(_ values: TemplateValues) throws(TemplateError) -> String? {
+        try value.filled(values) { text throws(TemplateError) in
+            guard text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
+                throw TemplateError("The header \(name) can hold ASCII characters without line breaks only.")
+            }
+            return text
+        }
+    }
+}
+
 extension RequestTool {
     /// Puts arguments and secrets in, each encoded for its place: what an argument holds can change neither the host nor the path's
     /// shape, nor add a parameter, a header or a member. Headers, parameters and members whose argument is absent are left out.
@@ -15,13 +27,7 @@ extension RequestTool {
         let url = try filledURL(values)
         var headers: [(name: String, value: String)] = []
         for field in self.headers {
-            let encode: (String) throws(TemplateError) -> String = { text throws(TemplateError) in
-                guard text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
-                    throw TemplateError("The header \(field.name) can hold ASCII characters without line breaks only.")
-                }
-                return text
-            }
-            if let value = try field.value.filled(values, encode: encode) { headers.append((field.name, value)) }
+            if let value = try field.headerValue(values) { headers.append((field.name, value)) }
         }
         let (body, type) = try filledBody(values)
         if let type, !headers.contains(where: { $0.name.lowercased() == "content-type" }) { headers.append(("content-type", type)) }

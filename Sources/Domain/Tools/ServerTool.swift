@@ -95,7 +95,22 @@ public struct ExternalEndpoint: Sendable, Hashable {
             throw JSONViolation(
                 pointer: reader.pointer(to: "headers") + "/" + field.name, message: "must hold no argument; they are in the body")
         }
+        for field in headers where Self.ownHeaders.contains(field.name.lowercased()) {
+            throw JSONViolation(pointer: reader.pointer(to: "headers") + "/" + field.name, message: "is set by the gateway")
+        }
         try reader.finish()
+    }
+
+    /// What the gateway says of the call itself, so that no config can say otherwise.
+    private static let ownHeaders: Set<String> = ["content-type", "webhook-id", "webhook-timestamp", "webhook-signature"]
+
+    /// With the secrets put in.
+    public func filledHeaders(_ secrets: [Secret]) throws(TemplateError) -> [(name: String, value: String)] {
+        guard let nothing = try? RawJSON.emptyObject.document().root else { throw TemplateError("cannot be filled in") }
+        let values = TemplateValues(arguments: nothing, secrets: secrets)
+        var filled: [(name: String, value: String)] = []
+        for field in headers { if let value = try field.headerValue(values) { filled.append((field.name, value)) } }
+        return filled
     }
 
     public var secretNames: Set<String> { headers.reduce(into: []) { $0.formUnion($1.value.secretNames) } }

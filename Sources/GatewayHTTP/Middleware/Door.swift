@@ -18,7 +18,7 @@ struct Door: Sendable {
         _ handle: (AuthenticatedContext) async throws -> Response
     ) async throws -> Response {
         let principal = try await authenticate.principal(of: request, context, runToken: use)
-        return try await rateLimit(principal, context) { place in
+        return try await rateLimit(principal.scope, context) { place in
             try await handle(try authenticate.authorized(principal, context, scope: scope, runToken: use, place: place))
         }
     }
@@ -27,6 +27,6 @@ struct Door: Sendable {
         adminOf request: Request, _ context: OpenContext, _ handle: (AdminContext) async throws -> Response
     ) async throws -> Response {
         let principal = try await authenticate.principal(of: request, context)
-        return try await rateLimit(principal, context) { _ in try await handle(try authenticate.admin(principal, context)) }
+        return try await rateLimit(principal.scope, context) { _ in try await handle(try authenticate.admin(principal, context)) }
     }
 }

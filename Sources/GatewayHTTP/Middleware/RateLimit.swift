@@ -11,9 +11,9 @@ struct RateLimit: Sendable {
 
     /// - Parameter handle: gets the place of a stream, where the route asks for one.
     func callAsFunction(
-        _ principal: Principal, _ context: OpenContext, _ handle: (Place?) async throws -> Response
+        _ scope: TenantScope, _ context: OpenContext, _ handle: (Place?) async throws -> Response
     ) async throws -> Response {
-        let admission = try await limiter.admit(principal.scope, kind)
+        let admission = try await limiter.admit(scope, kind)
         let fields = RateLimitFields(admission, kind)
         do {
             if let refusal = admission.refusal { throw refusal }

@@ -123,9 +123,9 @@ public struct AgentService: Sendable {
             throw GatewayError.invalidBody(
                 JSONViolation(pointer: "\(pointer)/agent/name", message: "must be \(agentName), the agent's name, which is for life"))
         }
-        try Self.refuseUnbuilt(parsed, pointer: pointer)
         let decisions = try await admitted(parsed, tenant.scope, pointer: pointer, by: author)
-        let violations = try await SecretService.violations(of: parsed, at: pointer, in: tenant)
+        var violations = try await SecretService.violations(of: parsed, at: pointer, in: tenant)
+        violations += try await ExternalService.violations(of: parsed, at: pointer, in: tenant)
         if !violations.isEmpty {
             throw GatewayError(
                 status: 422, code: "secret_not_usable", detail: "The config names secrets that it cannot use.", violations: violations)
@@ -200,23 +200,5 @@ public struct AgentService: Sendable {
                 violations: violations)
         }
         return decisions
-    }
-
-    /// What the config's format knows and this process cannot carry out.
-    private static func refuseUnbuilt(_ parsed: AgentConfig, pointer: String) throws(GatewayError) {
-        for (index, tool) in parsed.tools.enumerated() {
-            if case .waiting = tool.serverKind {
-                throw .invalidBody(
-                    JSONViolation(
-                        pointer: "\(pointer)/tools/\(index)/executionType", message: "names a kind of tool that this version cannot run yet"
-                    ))
-            }
-            if tool.external != nil {
-                throw .invalidBody(
-                    JSONViolation(
-                        pointer: "\(pointer)/tools/\(index)/execution",
-                        message: "must be absent: external tools are answered over POST /api/runs/{runId}/tool-results in this version"))
-            }
-        }
     }
 }

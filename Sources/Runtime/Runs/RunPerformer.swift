@@ -15,6 +15,7 @@ struct RunPerformer: Sendable {
     let secrets: SecretService
     let gate: ToolGate
     let mcp: MCPTools
+    let schedule: ScheduleNotes
     let limiter: TenantLimiter
     let active: ActiveRuns
     let runs: RunService
@@ -37,7 +38,8 @@ struct RunPerformer: Sendable {
             let events = try await tenant.refold(&state, of: claimed.runID)
             publisher.publish(events.filter { $0.seq == claimed.seq }, of: claimed.runID)
             guard state.claimNumber == claimed.claimNumber, state.status == .running else { return }
-            let writer = RunWriter(claimed: claimed, state: state, database: tenant, publisher: publisher, logger: logger)
+            let writer = RunWriter(
+                claimed: claimed, state: state, database: tenant, publisher: publisher, schedule: schedule, logger: logger)
             active.insert(writer, for: claimed.runID)
             defer { active.remove(claimed.runID, writer) }
             await withTaskGroup(of: Void.self) { group in
@@ -136,8 +138,8 @@ struct RunPerformer: Sendable {
             let inventory = isKnown ? MCPInventory() : await mcp.inventory(published, connections)
             let config = published.adding(inventory.definitions)
             let tools = ServerTools(
-                egress: egress, tenant: writer.claimed.scope, secrets: named, mcp: mcp, servers: config.mcpServers, connections: connections
-            )
+                egress: egress, tenant: writer.claimed.scope, runDeadline: writer.claimed.deadlineAt, secrets: named, mcp: mcp,
+                servers: config.mcpServers, connections: connections)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 var waiting = calls[...]
                 func next() {
@@ -159,7 +161,10 @@ struct RunPerformer: Sendable {
             // Asked again: policy may have changed since the call was requested.
             guard let pass = try await gate.pass(call, writer) else { return }
             if case .agent(let agent) = tool.serverKind { return try await startChild(agent, call, pass, writer) }
-            outcome = try await tools.perform(tool, call, pass)
+            switch try await tools.perform(tool, call, pass) {
+            case .outcome(let now): outcome = now
+            case .due(let time): return try await writer.transition { RunMachine.schedule(call.call.callID, at: time, in: $0) }
+            }
         } else {
             let error = inventory.absence(of: name) ?? ToolError(code: "unknown_tool", message: "The agent has no tool of this name.")
             outcome = tools.values.cut(from: .failed(error, source: .gateway))

@@ -27,22 +27,29 @@ public final class RunService: Sendable {
     private let replicaID: ReplicaID
     private let logger: Logger
     private let created: MetricCounter
+    private let schedule: ScheduleNotes
+    /// What comes from outside may hold what a config has sent out with the call.
+    let withoutSecrets: @Sendable (ToolOutcome, AgentVersionID, TenantScope) async throws -> ToolOutcome
     let folds = RunFolds()
     let childNotices = ChildNotices()
     /// Called with the calls that a cancel or a failure ended, so that devices hear of it.
     let callsEnded: @Sendable (TenantScope, [CallState]) -> Void
 
     init(
-        database: Database, gate: ToolGate, publisher: RunPublisher, wakeups: Wakeups, workers: RunWorkers, replicaID: ReplicaID,
-        metrics: MetricsRegistry, logger: Logger, callsEnded: @escaping @Sendable (TenantScope, [CallState]) -> Void
+        database: Database, gate: ToolGate, publisher: RunPublisher, wakeups: Wakeups, workers: RunWorkers, schedule: ScheduleNotes,
+        replicaID: ReplicaID, metrics: MetricsRegistry, logger: Logger,
+        withoutSecrets: @escaping @Sendable (ToolOutcome, AgentVersionID, TenantScope) async throws -> ToolOutcome,
+        callsEnded: @escaping @Sendable (TenantScope, [CallState]) -> Void
     ) {
         self.database = database
         self.gate = gate
         self.publisher = publisher
         self.wakeups = wakeups
         self.workers = workers
+        self.schedule = schedule
         self.replicaID = replicaID
         self.logger = logger
+        self.withoutSecrets = withoutSecrets
         self.callsEnded = callsEnded
         created = metrics.counter("hsafa_runs_created_total", help: "Runs created by this process.")
     }
@@ -213,6 +220,7 @@ public final class RunService: Sendable {
                 publisher.publish(events, of: id)
                 childNotices.note(state, of: id, scope)
                 wake(id, transition, leaseOwner: answer.leaseOwner)
+                schedule.note(transition.schedules)
                 return Decision(answer: .applied, state: state, leaseOwner: answer.leaseOwner)
             case .conflict: continue
             case .pastDeadline: return Decision(answer: .pastDeadline, state: state, leaseOwner: answer.leaseOwner)

@@ -29,6 +29,7 @@ actor RunWriter {
     private(set) var state: RunState
     private let database: TenantDatabase
     private let publisher: RunPublisher
+    private let schedule: ScheduleNotes
     private let logger: Logger
     private var pending = PendingEvents()
     private var isAppending = false
@@ -46,11 +47,12 @@ actor RunWriter {
         var isCallingOut = false
     }
 
-    init(claimed: ClaimedRun, state: RunState, database: TenantDatabase, publisher: RunPublisher, logger: Logger) {
+    init(claimed: ClaimedRun, state: RunState, database: TenantDatabase, publisher: RunPublisher, schedule: ScheduleNotes, logger: Logger) {
         self.claimed = claimed
         self.state = state
         self.database = database
         self.publisher = publisher
+        self.schedule = schedule
         self.logger = logger
     }
 
@@ -192,7 +194,7 @@ actor RunWriter {
                 case .fenced, .notFound: throw RunInterruption.fenced
                 }
             }
-            if didApply { return }
+            if didApply { return schedule.note(transition.schedules) }
         }
         throw GatewayError.unavailable("The run is too busy.", cause: "\(claimed.runID): \(Limits.maxDecisionAttempts) conflicts in a row")
     }

@@ -25,6 +25,7 @@ extension RunService {
             throw GatewayError.conflict(
                 "wrong_target", "A call of target \(call.target.rawValue) is answered by its \(call.target.rawValue), not over this route.")
         }
+        let outcome = try await withoutSecrets(outcome, run.versionID, scope)
         let named = outcome.named(call.target == .browser ? .browser : .external)
         let rules = try await gate.rules(scope)
         let refusal = Mutex<Refusal?>(nil)
@@ -59,6 +60,8 @@ extension RunService {
             refusal = .waits
             return nil
         }
+        // The gate was asked when the gateway posted it, and its system has begun.
+        if call.isDelivered, call.dispatches > 0 { return RunMachine.record(outcome, of: callID, in: state) }
         switch rules.atDispatch(agent: agent, call) {
         case .pass: return RunMachine.record(outcome, of: callID, in: state)
         case .refused(let denial, let record):

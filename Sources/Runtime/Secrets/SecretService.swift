@@ -53,10 +53,7 @@ public struct SecretService: Sendable {
     }
 
     private func requireKeys() throws(GatewayError) -> MasterKeys {
-        guard let keys else {
-            throw GatewayError(
-                status: 503, code: "no_master_key", detail: "This gateway keeps no secrets: its operator has to set MASTER_KEY.")
-        }
+        guard let keys else { throw .noMasterKey }
         return keys
     }
 

@@ -7,6 +7,7 @@ import Storage
 struct ServerTools: Sendable {
     let egress: EgressGuard
     let tenant: TenantScope
+    let runDeadline: Timestamp
     /// All that the agent's config names, so that a value is cut out of every result, whichever tool gives it back.
     let secrets: [Secret]
     let values: SecretValues
@@ -15,11 +16,12 @@ struct ServerTools: Sendable {
     let connections: MCPConnections
 
     init(
-        egress: EgressGuard, tenant: TenantScope, secrets: [Secret], mcp: MCPTools, servers: [MCPServerConfig],
-        connections: MCPConnections
+        egress: EgressGuard, tenant: TenantScope, runDeadline: Timestamp, secrets: [Secret], mcp: MCPTools,
+        servers: [MCPServerConfig], connections: MCPConnections
     ) {
         self.egress = egress
         self.tenant = tenant
+        self.runDeadline = runDeadline
         self.secrets = secrets
         self.mcp = mcp
         self.servers = servers
@@ -27,15 +29,44 @@ struct ServerTools: Sendable {
         values = SecretValues(secrets)
     }
 
+    enum Performed: Sendable {
+        case outcome(ToolOutcome)
+        /// The outcome comes by itself at that time; nobody works on the call until then.
+        case due(Timestamp)
+    }
+
     /// - Parameter pass: the gate's, for this call; there is no other way to have one.
-    func perform(_ tool: ToolDefinition, _ call: CallState, _ pass: ToolPass) async throws -> ToolOutcome {
-        values.cut(from: try await outcome(of: tool, call))
+    func perform(_ tool: ToolDefinition, _ call: CallState, _ pass: ToolPass) async throws -> Performed {
+        if case .waiting(let waiting) = tool.serverKind { return begin(waiting, call, seconds: seconds(of: tool, call)) }
+        return .outcome(values.cut(from: try await outcome(of: tool, call)))
+    }
+
+    /// Policy may have given the call less time than the tool asks for.
+    private func seconds(of tool: ToolDefinition, _ call: CallState) -> Int { min(tool.timeoutSeconds, call.timeoutSeconds ?? .max) }
+
+    /// A timer that would end after its call or its run could only fail them: the model is told at once.
+    private func begin(_ waiting: WaitingTool, _ call: CallState, seconds: Int) -> Performed {
+        func failed(_ code: String, _ message: String) -> Performed {
+            .outcome(values.cut(from: .failed(ToolError(code: code, message: message), source: .server)))
+        }
+        let now = Timestamp.now()
+        guard let root = try? (call.arguments ?? .emptyObject).document().root else {
+            return failed("invalid_arguments", "The arguments are no JSON.")
+        }
+        let due: Timestamp
+        do throws(TemplateError) { due = try waiting.due(root, from: now) } catch { return failed("invalid_arguments", error.message) }
+        guard due < runDeadline else {
+            return failed("after_deadline", "The wait would end at \(due), and the run has to end before \(runDeadline).")
+        }
+        guard due <= now.adding(seconds: seconds) else {
+            return failed("after_deadline", "The wait would end at \(due), and this call has \(seconds) seconds.")
+        }
+        return .due(due)
     }
 
     private func outcome(of tool: ToolDefinition, _ call: CallState) async throws -> ToolOutcome {
         let arguments = call.arguments ?? .emptyObject
-        // Policy may have given the call less time than the tool asks for.
-        let seconds = min(tool.timeoutSeconds, call.timeoutSeconds ?? .max)
+        let seconds = seconds(of: tool, call)
         switch tool.serverKind {
         case .static(let output): return .result(output, source: .server)
         case .passThrough: return .result(arguments, source: .server)

@@ -69,7 +69,8 @@ struct ToolCallPreparer {
             callID: call.callID, providerCallID: call.providerCallID, tool: tool.name, target: tool.target,
             arguments: document.root.rawJSON.compacted(), device: tool.device,
             timeoutSeconds: min(tool.timeoutSeconds, verdict.limits.timeoutSeconds ?? .max), maxResultBytes: verdict.limits.maxResultBytes,
-            countedRules: verdict.outcome == nil ? verdict.countedRules : [], approval: verdict.approval)
+            countedRules: verdict.outcome == nil ? verdict.countedRules : [], approval: verdict.approval,
+            isDelivered: tool.external != nil)
         if let denied = verdict.outcome { return .refused(call, tool: new, outcome: denied) }
         return .admitted(new)
     }

@@ -3,13 +3,14 @@ import JSON
 import Postgres
 
 extension TenantDatabase {
-    /// The decision, and what goes with it: approvals, rows of the audit log, a run that a call starts. They are written
-    /// by functions that the statement calls once it is known that the decision was applied, so they see the rows that it wrote, and
-    /// nothing of them is written without it.
+    /// The decision, and what goes with it: approvals, rows of the audit log, what is due at a time, a run that a call starts. They are
+    /// written by functions that the statement calls once it is known that the decision was applied, so they see the rows that it wrote,
+    /// and nothing of them is written without it.
     func noting(_ transition: RunTransition, of run: RunID, _ decision: SQL) -> SQL {
-        guard !transition.held.isEmpty || !transition.settled.isEmpty || !transition.decisions.isEmpty || transition.child != nil else {
-            return decision
-        }
+        guard
+            !transition.held.isEmpty || !transition.settled.isEmpty || !transition.decisions.isEmpty || !transition.schedules.isEmpty
+                || transition.child != nil
+        else { return decision }
         var parameters = decision.parameters + [PostgresValue(tenantID), PostgresValue(run)]
         let (tenant, place) = (parameters.count - 1, parameters.count)
         var notes: [String] = []
@@ -29,6 +30,14 @@ extension TenantDatabase {
                     PostgresValue(held.map { hold in RawJSON.array { list in for rule in hold.rules { list.string(rule) } }.string }),
                     PostgresValue(settled.map(\.callID)), PostgresValue(settled.map(\.status.rawValue)),
                     PostgresValue(settled.map { Int32($0.timeoutSeconds ?? 0) }),
+                ])
+        }
+        if !transition.schedules.isEmpty {
+            note(
+                "note_schedules",
+                [
+                    PostgresValue(transition.schedules.map(\.callID)), PostgresValue(transition.schedules.map(\.kind.rawValue)),
+                    PostgresValue(transition.schedules.map { $0.due.postgresText }),
                 ])
         }
         if !transition.decisions.isEmpty {
@@ -56,5 +65,17 @@ extension TenantDatabase {
             SELECT answer, last_seq, lease_owner, \(notes.joined(separator: ", ")) FROM written
             """
         return SQL(unsafeSQL: text, parameters: parameters)
+    }
+}
+
+extension ScheduleChange.Due {
+    /// As `note_schedules` reads it.
+    fileprivate var postgresText: String {
+        switch self {
+        case .now: "now"
+        case .at(let time): time.description
+        case .held: "infinity"
+        case .never: "never"
+        }
     }
 }

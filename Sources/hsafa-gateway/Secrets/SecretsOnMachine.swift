@@ -2,6 +2,7 @@ import ArgumentParser
 import Configuration
 import Cryptography
 import Domain
+import Runtime
 import Storage
 
 struct Secrets: AsyncParsableCommand {
@@ -32,7 +33,10 @@ struct RotateMasterKey: AsyncParsableCommand {
         guard let keys else { throw ValidationError("MASTER_KEY is not set") }
         try await OwnerSession.run { client, _ in
             let bootstrap = Bootstrap(owner: client, author: KeysOnMachine.author())
-            let (sealed, failed) = try await Self.reseal(keys, bootstrap)
+            var (sealed, failed) = try await Self.reseal(keys, bootstrap)
+            let (webhooks, failedWebhooks) = try await Self.resealWebhooks(keys, bootstrap)
+            sealed += webhooks
+            failed += failedWebhooks
             print("Sealed \(sealed) secrets with master key \(keys.current.id).")
             guard failed.isEmpty else {
                 for line in failed { KeysOnMachine.printError(line) }
@@ -57,6 +61,29 @@ struct RotateMasterKey: AsyncParsableCommand {
                     if try await bootstrap.changes(of: scope).resealSecret(record.name, from: record.sealed, to: fresh) { sealed += 1 }
                 } catch let error as CryptographyError {
                     failed.append("\(scope.slug): \(record.name): \(error)")
+                }
+            }
+            if rows.count < batch { return (sealed, failed) }
+        }
+    }
+
+    private static func resealWebhooks(_ keys: MasterKeys, _ bootstrap: Bootstrap) async throws -> (sealed: Int, failed: [String]) {
+        var place: TenantID?
+        var sealed = 0
+        var failed: [String] = []
+        while true {
+            let rows = try await bootstrap.webhookSecretsUnderOtherKeys(than: keys.current.id, after: place, limit: batch)
+            for (scope, current, previous) in rows {
+                place = scope.tenantID
+                let seal = ExternalService.seal(scope.tenantID)
+                do {
+                    let fresh = try seal.seal(try seal.open(current, keys), keys)
+                    let before = try previous.map { old throws(CryptographyError) in try seal.seal(try seal.open(old, keys), keys) }
+                    if try await bootstrap.changes(of: scope).resealWebhookSecret(from: current, to: fresh, previous: before) {
+                        sealed += 1
+                    }
+                } catch let error as CryptographyError {
+                    failed.append("\(scope.slug): webhook secret: \(error)")
                 }
             }
             if rows.count < batch { return (sealed, failed) }

@@ -205,8 +205,6 @@ struct RequestRunTests {
     }
 
     @Test(arguments: [
-        (#"{"name":"t","executionType":"waiting","execution":{"seconds":1}}"#, "/config/tools/0/executionType"),
-        (#"{"name":"t","target":"external","execution":{"url":"https://a.test/"}}"#, "/config/tools/0/execution"),
         (#"{"name":"t","executionType":"image-generator","execution":{}}"#, "/config/tools/0/executionType"),
     ])
     func `a kind of tool that this version cannot run is refused at publish`(_ tool: String, _ pointer: String) async throws {

@@ -50,8 +50,9 @@ struct DeviceReplica: Sendable {
             rates: CallRates(redis: redis, metrics: metrics, logger: logger), metrics: metrics)
         let link = DeviceLink()
         runs = RunService(
-            database: database, gate: gate, publisher: publisher, wakeups: Wakeups(redis), workers: workers, replicaID: replicaID,
-            metrics: metrics, logger: logger, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
+            database: database, gate: gate, publisher: publisher, wakeups: Wakeups(redis), workers: workers,
+            schedule: ScheduleNotes(configuration.intervals), replicaID: replicaID, metrics: metrics, logger: logger,
+            withoutSecrets: { outcome, _, _ in outcome }, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
         let limiter = TenantLimiter(
             defaults: TenantLimits(), intervals: configuration.intervals, replicaID: replicaID, database: database, redis: redis,
             subscriber: subscriber, metrics: metrics, logger: logger)

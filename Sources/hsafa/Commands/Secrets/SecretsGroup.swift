@@ -13,8 +13,9 @@ struct SecretsGroup: ParsableCommand {
               printf %s "$TOKEN" | hsafa secrets set CRM_TOKEN --host api.crm.example
               hsafa secrets list
               hsafa secrets delete CRM_TOKEN
+              hsafa secrets rotate-webhook               (the key that signs the calls of external tools)
             """,
-        subcommands: [SecretsSet.self, SecretsList.self, SecretsDelete.self])
+        subcommands: [SecretsSet.self, SecretsList.self, SecretsDelete.self, SecretsRotateWebhook.self])
 }
 
 struct SecretsSet: AsyncParsableCommand {
@@ -101,5 +102,28 @@ struct SecretsDelete: AsyncParsableCommand {
     func run() async throws {
         try await connection.withClient { try await $0.secrets.delete(name) }
         Terminal.error.line(Terminal.error.dim("deleted"))
+    }
+}
+
+struct SecretsRotateWebhook: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rotate-webhook", abstract: "Make a new key that signs the calls of external tools, and print it, once.",
+        discussion: """
+            The key before signs as well for the overlap, so that a system may check either.
+
+              hsafa secrets rotate-webhook --overlap-seconds 600
+            """)
+
+    @OptionGroup var connection: ConnectionOptions
+
+    @Option(help: "How long the key before signs as well, 0 to 2592000. Default: an hour.")
+    var overlapSeconds: Int?
+
+    func run() async throws {
+        try await connection.withClient { client in
+            let issued = try await client.rotateWebhookSecret(overlapSeconds: overlapSeconds)
+            Terminal.output.line(issued.secret)
+            Terminal.error.line(Terminal.error.dim("it is shown this once"))
+        }
     }
 }
