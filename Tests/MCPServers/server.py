@@ -1,4 +1,4 @@
-"""A server of the official SDK for the tests: `server.py MODE [PORT]`, where MODE is http, json, stateless, resumable, sse or paged.
+"""A server of the official SDK for the tests: `server.py MODE [PORT]`, where MODE is http, json, stateless, resumable, sse, paged or gate.
 
 Runs under both lines of the SDK (requirements-1.txt, requirements-2.txt). Prints its port when it listens, and ends when its standard input
 does, so that a test process that is killed leaves none behind.
@@ -156,6 +156,14 @@ def build(mode):
     @server.tool(structured_output=False)
     def place(region: str = Field(json_schema_extra={"x-mcp-header": "Region"}), count: int = 1) -> str:
         return f"{region} {count}"
+
+    if mode == "gate":
+
+        def done(path: str = "", n: int = 0) -> str:
+            return "done"
+
+        for name in ("ok", "denied", "unknown", "args", "many", "ask", "late", "changed", "outrun"):
+            server.add_tool(done, name=name)
 
     return server
 

@@ -8,6 +8,8 @@ public final class MCPServerProcess: Sendable {
 
     public enum Mode: String, Sendable {
         case http, json, stateless, resumable, sse, paged
+        /// As http, with tools of the gate's cases beside the others.
+        case gate
     }
 
     public let port: Int
