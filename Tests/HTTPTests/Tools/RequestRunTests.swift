@@ -205,7 +205,7 @@ struct RequestRunTests {
     }
 
     @Test(arguments: [
-        (#"{"name":"t","executionType":"image-generator","execution":{}}"#, "/config/tools/0/executionType"),
+        (#"{"name":"t","executionType":"image-generator","execution":{}}"#, "/config/tools/0/executionType")
     ])
     func `a kind of tool that this version cannot run is refused at publish`(_ tool: String, _ pointer: String) async throws {
         let tenant = try await TestTenant.make()

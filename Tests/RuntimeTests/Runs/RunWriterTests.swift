@@ -39,7 +39,7 @@ struct RunWriterTests {
         let writer = RunWriter(
             claimed: run, state: try #require(try await tenant.fold(run.runID)), database: tenant,
             publisher: RunPublisher(feeds: hub, stream: stream, published: metrics.counter("published", help: "")),
-            logger: environment.logger)
+            schedule: ScheduleNotes(GatewayIntervals()), logger: environment.logger)
         return Claimed(environment: environment, tenant: tenant, run: run, writer: writer)
     }
 
