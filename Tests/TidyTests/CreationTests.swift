@@ -22,7 +22,7 @@ struct CreationTests {
     }
 
     private static func posts(_ source: String) throws -> [Post] {
-        try source.split(separator: "\n").filter { $0.drop { $0 == " " }.hasPrefix("Route(") && $0.contains(".post, ") }.map { line in
+        try RouteTests.entries(of: source).filter { $0.contains(".post, ") }.map { line in
             let fields = line.split(separator: ",").map { $0.filter { !" \"()".contains($0) } }
             let type = try #require(fields.first { $0.hasSuffix(".self") }, "\(line)").dropLast(".self".count)
             let position = try #require(fields.firstIndex { $0.hasSuffix(".self") })

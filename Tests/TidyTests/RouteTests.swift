@@ -29,6 +29,19 @@ struct RouteTests {
         return try #require(known, "\(text) is no case of Scope")
     }
 
+    /// The entries of the route table, a line each: where the formatter broke one it begins with `Route(` alone.
+    static func entries(of source: String) -> [String] {
+        var entries: [String] = []
+        var isOpen = false
+        for line in source.split(separator: "\n").map({ $0.drop { $0 == " " } }) {
+            if line.hasPrefix("Route(") { entries.append("") } else if !isOpen { continue }
+            entries[entries.count - 1] += line
+            let entry = entries[entries.count - 1]
+            isOpen = entry.count { $0 == "(" } > entry.count { $0 == ")" }
+        }
+        return entries
+    }
+
     static func routes(_ source: String) throws -> Set<Operation> {
         let scopes = try scopes()
         // A path may be a named constant of the module.
@@ -40,7 +53,7 @@ struct RouteTests {
             }
         }
         var found: Set<Operation> = []
-        for line in source.split(separator: "\n") where line.drop(while: { $0 == " " }).hasPrefix("Route(") {
+        for line in entries(of: source) {
             let (isOpen, isAdmin) = (line.contains("Route(open: "), line.contains("Route(admin: "))
             let arguments = line.drop { $0 != "(" }.dropFirst().split(separator: ",").map { $0.drop { $0 == " " } }
             let fields = arguments.map {

@@ -7,7 +7,7 @@ import Testing
 /// compile without its place here, a new target fails the suite, and so does a kind that can be published and has no example.
 enum GateKind: String, CaseIterable, Sendable {
     case request, compute, `static`, passThrough = "pass-through", mcp = "MCP tool", waiting, agent = "ai-agent"
-    case device, browser, external
+    case device, browser, external, delivery = "external with a URL"
 
     init(_ kind: ServerToolKind) {
         switch kind {
@@ -26,14 +26,12 @@ enum GateKind: String, CaseIterable, Sendable {
         case .request, .compute, .static, .passThrough, .mcp, .waiting, .agent: .server
         case .device: .device
         case .browser: .browser
-        case .external: .external
+        case .external, .delivery: .external
         }
     }
 
     /// Kinds that this version refuses to publish, each with such a config. One that it takes belongs into `tool(_:_:)`.
-    static let refused: [GateKind: String] = [
-        .waiting: #"{"name":"ok","executionType":"waiting","execution":{"seconds":1}}"#
-    ]
+    static let refused: [GateKind: String] = [:]
 
     /// A tool of this kind as a config declares it, that answers whatever its arguments are; nil for one that is discovered, and for kinds
     /// that are refused.
@@ -48,7 +46,10 @@ enum GateKind: String, CaseIterable, Sendable {
         case .passThrough: server("basic", #"{"mode":"pass-through"}"#)
         case .device, .browser, .external: target.tool(name)
         case .agent: server("ai-agent", #"{"agent":"\#(Places.agent)"}"#)
-        case .mcp, .waiting: nil
+        case .waiting: server("waiting", #"{"seconds":1}"#)
+        case .delivery:
+            #"{"name":"\#(name)","target":"external","timeoutSeconds":120,"execution":{"url":"\#(places.requests)/\#(name)"}}"#
+        case .mcp: nil
         }
     }
 
