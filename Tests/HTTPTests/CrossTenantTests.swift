@@ -23,8 +23,7 @@ struct CrossTenantTests {
             [#"{"callId":"\#($0["callId"])","result":1}"#, #"{"callId":"\#($0["callId"])","error":{"code":"a","message":"b"}}"#]
         },
         "approveCall": { _ in ["{}", #"{"callHash":"mine"}"#] }, "denyCall": { _ in ["{}", #"{"reason":"mine now"}"#] },
-        "createRunToken": { _ in ["{}", #"{"grants":["tools","approvals"]}"#] }, "listRunTokens": { _ in [] },
-        "revokeRunToken": { _ in [] },
+        "createRunToken": { _ in ["{}", #"{"grants":["tools"]}"#] }, "listRunTokens": { _ in [] }, "revokeRunToken": { _ in [] },
         "getDevice": { _ in [] }, "revokeDevice": { _ in [] }, "approveDevice": { _ in [] }, "listDeviceSessions": { _ in [] },
         "getKey": { _ in [] }, "revokeKey": { _ in [] }, "rotateKey": { _ in ["{}", #"{"overlapSeconds":0}"#] },
         "deleteSecret": { _ in [] }, "deletePolicy": { _ in [] },
