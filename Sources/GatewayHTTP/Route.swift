@@ -70,12 +70,12 @@ struct Route: Sendable {
     /// For holders of a key with `scope`, or of a run token where one will do, within the limits of their tenant.
     init(
         _ method: HTTPRequest.Method, _ path: String, _ scope: Scope, _ operationID: String, _ operation: any Operation.Type,
-        answersHead: Bool = true, taking kind: RequestKind = .plain, runToken use: RunToken.Use? = nil
+        taking kind: RequestKind = .plain, page use: RunToken.Use? = nil
     ) {
         self.init(method, path, .scope(scope), operationID, operation.audit, operation.deprecation, runToken: use) { router, gateway in
             let operation = operation.init(gateway: gateway)
             let door = Door(gateway, kind)
-            Self.add(router, method, path, answersHead: answersHead) { request, context in
+            Self.add(router, method, path, answersHead: kind != .stream) { request, context in
                 try await door.enter(request, context, scope, runToken: use) { try await operation.handle(request, $0) }
             }
         }

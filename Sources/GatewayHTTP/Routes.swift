@@ -22,19 +22,14 @@ enum RouteTable {
 
         Route(.post, "/api/runs", .runsWrite, "createRun", CreateRun.self, taking: .runCreation),
         Route(.get, "/api/runs", .runsRead, "listRuns", ListRuns.self),
-        Route(.get, "/api/runs/{runId}", .runsRead, "getRun", GetRun.self, runToken: .watch),
+        Route(.get, "/api/runs/{runId}", .runsRead, "getRun", GetRun.self, page: .watch),
         Route(.get, "/api/runs/{runId}/events", .runsRead, "listRunEvents", ListRunEvents.self),
-        Route(
-            .get, "/api/runs/{runId}/stream", .runsRead, "streamRun", StreamRun.self, answersHead: false, taking: .stream, runToken: .stream
-        ),
+        Route(.get, "/api/runs/{runId}/stream", .runsRead, "streamRun", StreamRun.self, taking: .stream, page: .stream),
         Route(.post, "/api/runs/{runId}/cancel", .runsCancel, "cancelRun", CancelRun.self),
         Route(.get, "/api/runs/{runId}/tool-calls", .runsRead, "listToolCalls", ListToolCalls.self),
-        Route(.post, "/api/runs/{runId}/tool-results", .toolsRespond, "submitToolResult", SubmitToolResult.self, runToken: .grant(.tools)),
-        Route(
-            .post, "/api/runs/{runId}/tool-calls/{callId}/approve", .approvalsWrite, "approveCall", ApproveCall.self,
-            runToken: .grant(.approvals)),
-        Route(
-            .post, "/api/runs/{runId}/tool-calls/{callId}/deny", .approvalsWrite, "denyCall", DenyCall.self, runToken: .grant(.approvals)),
+        Route(.post, "/api/runs/{runId}/tool-results", .toolsRespond, "submitToolResult", SubmitToolResult.self, page: .tools),
+        Route(.post, "/api/runs/{runId}/tool-calls/{callId}/approve", .approvalsWrite, "approveCall", ApproveCall.self, page: .approvals),
+        Route(.post, "/api/runs/{runId}/tool-calls/{callId}/deny", .approvalsWrite, "denyCall", DenyCall.self, page: .approvals),
         Route(.post, "/api/runs/{runId}/tokens", .runsRead, "createRunToken", CreateRunToken.self),
         Route(.get, "/api/runs/{runId}/tokens", .runsRead, "listRunTokens", ListRunTokens.self),
         Route(.delete, "/api/runs/{runId}/tokens/{tokenId}", .runsRead, "revokeRunToken", RevokeRunToken.self),

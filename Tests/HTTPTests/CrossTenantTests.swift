@@ -18,16 +18,14 @@ struct CrossTenantTests {
         "updateAgent": { [#"{"description":"mine now"}"#, #"{"currentVersionId":"\#($0["versionId"])"}"#] },
         "publishAgentVersion": { _ in [#"{"config":\#(Config.text("stolen", steps: [Config.says]))}"#] },
         "getRun": { _ in [] }, "listRunEvents": { _ in [] }, "streamRun": { _ in [] }, "listToolCalls": { _ in [] },
-        "cancelRun": { _ in ["{}", #"{"reason":"mine now"}"#] },
+        "cancelRun": { _ in ["{}", #"{"reason":"mine now"}"#] }, "createRunToken": { _ in ["{}", #"{"grants":["tools"]}"#] },
         "submitToolResult": {
             [#"{"callId":"\#($0["callId"])","result":1}"#, #"{"callId":"\#($0["callId"])","error":{"code":"a","message":"b"}}"#]
         },
         "approveCall": { _ in ["{}", #"{"callHash":"mine"}"#] }, "denyCall": { _ in ["{}", #"{"reason":"mine now"}"#] },
-        "createRunToken": { _ in ["{}", #"{"grants":["tools","approvals"]}"#] }, "listRunTokens": { _ in [] },
-        "revokeRunToken": { _ in [] },
         "getDevice": { _ in [] }, "revokeDevice": { _ in [] }, "approveDevice": { _ in [] }, "listDeviceSessions": { _ in [] },
         "getKey": { _ in [] }, "revokeKey": { _ in [] }, "rotateKey": { _ in ["{}", #"{"overlapSeconds":0}"#] },
-        "deleteSecret": { _ in [] }, "deletePolicy": { _ in [] },
+        "deleteSecret": { _ in [] }, "deletePolicy": { _ in [] }, "listRunTokens": { _ in [] }, "revokeRunToken": { _ in [] },
         "updateDevice": { _ in [#"{"displayName":"mine now"}"#, #"{"labels":{"zone":"mine"}}"#] },
     ]
 

@@ -32,6 +32,9 @@ public struct RunToken: Sendable, Hashable {
         /// To watch, by a client that may have no way to send a header: the token may stand in the query.
         case stream
         case grant(RunTokenGrant)
+
+        public static let tools = Use.grant(.tools)
+        public static let approvals = Use.grant(.approvals)
     }
 
     /// 403 where `use` was not granted; 404, as for what is not there, where the request is about another run than the token's.

@@ -26,7 +26,9 @@ struct RunTokenWallTests {
         let things = try await TenantThings.make(tenant)
         let before = try await tenant.gateway.environment.fingerprint(of: tenant)
         let token = TestRunToken(id: things["tokenId"], text: things["runToken"])
-        let (other, call) = try await tenant.askingRun("other")
+        // Its call waits for a person, as that of the first run does: the things' policy says so.
+        let other = try await tenant.run("other", steps: [Config.calls("ask")], tools: [Config.browser("ask")])
+        let call = try await tenant.approval(of: other).call
         let stranger = try await TestTenant.make()
         let theirs = try await TenantThings.make(stranger)
         let client = tenant.page(token)
@@ -64,7 +66,7 @@ struct RunTokenWallTests {
         }
         #expect(after == before)
         #expect(try await tenant.snapshot(other)["status"]?.string == "waiting_tool")
-        #expect(try await tenant.send("GET", "/api/approvals?status=pending").data().count == 1)
+        #expect(try await tenant.send("GET", "/api/approvals?status=pending").data().count == 2)
         // And what it opens it does open.
         var stream = try await EventStream.open(client, things["runId"])
         #expect(stream.status == 200)
