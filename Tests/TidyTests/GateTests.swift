@@ -11,7 +11,7 @@ struct GateTests {
         ("RequestCall(", ["Sources/Runtime/Tools/ServerTools.swift"]),
         ("DeviceFrame.call(", ["Sources/Runtime/Devices/DeviceDispatch.swift", "Sources/Runtime/Devices/DeviceRepetition.swift"]),
         ("RunMachine.dispatch(", ["Sources/Runtime/Devices/DeviceDispatch.swift"]),
-        ("Delivery(", ["Sources/Runtime/External/Deliveries.swift"]),
+        ("let delivery = Delivery(", ["Sources/Runtime/External/Deliveries.swift"]),
         ("delivery.post(", ["Sources/Runtime/External/Deliveries.swift"]),
         ("RunMachine.schedule(", ["Sources/Runtime/Runs/RunPerformer.swift"]),
         // What a tool client answers is taken where the gate is asked about it.
