@@ -70,15 +70,22 @@ struct EverywhereTests {
 
     private func check(_ events: [HsafaClient.Event]) throws {
         #expect(events.last?.type == "run.completed")
-        #expect(events.map(\.seq) == (1...Int64(events.count)).map { $0 })
-        var (tools, targets, results): ([String: String], [String: String], [String: String]) = ([:], [:], [:])
+        let seqs: [Int] = events.map(\.seq)
+        #expect(seqs == Array(1...events.count))
+        var tools: [String: String] = [:]
+        var targets: [String: String] = [:]
+        var results: [String: String] = [:]
         for event in events {
             let data = try event.json()
             guard let call = data["callId"]?.string else { continue }
             if event.type == "tool.call.requested" {
-                (tools[call], targets[call]) = (data["tool"]?.string, data["target"]?.string)
+                tools[call] = data["tool"]?.string
+                targets[call] = data["target"]?.string
             }
-            if event.type == "tool.result.received" { results[tools[call] ?? call] = data["result"]?.rawJSON.string ?? data.rawJSON.string }
+            if event.type == "tool.result.received" {
+                let outcome: JSONNode = data["result"] ?? data
+                results[tools[call] ?? call] = outcome.rawJSON.string
+            }
         }
         #expect(Set(targets.values) == Set(ToolTarget.allCases.map(\.rawValue)))
         #expect(Set(tools.values) == Set(Self.calls.map(\.0)) && results.count == Self.calls.count)
