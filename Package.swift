@@ -80,7 +80,7 @@ let package = Package(
         library("ModelProviders", ["JSON", "ServerSentEvents", httpClient, nioCore, nioPosix, nioHTTP1, logging]),
 
         // The street: each imports only what stands before it.
-        library("Domain", ["JSON", "JSONSchema", "Cryptography"]),
+        library("Domain", ["JSON", "JSONSchema", "Cryptography", "CLinux"]),
         library("Storage", ["Domain", "JSON", "Postgres", "Redis", "Cryptography", nioCore, logging]),
         library(
             "Runtime",

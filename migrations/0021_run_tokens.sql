@@ -69,8 +69,12 @@ BEGIN
     END IF;
     DELETE FROM hsafa.run_tokens t
     WHERE t.tenant_id = in_tenant AND t.run_id = in_run
-      AND (t.expires_at < now() - interval '1 minute' OR t.revoked_at < now() - interval '1 minute');
-    IF (SELECT count(*) FROM hsafa.run_tokens t WHERE t.tenant_id = in_tenant AND t.run_id = in_run) >= in_most THEN
+      AND (t.expires_at < now() - interval '1 minute' OR t.revoked_at < now() - interval '1 hour');
+    -- The row of a revocation stays longer, for a replica that could not read for some time: it tells it to end its streams.
+    IF (SELECT count(*) FROM hsafa.run_tokens t
+        WHERE t.tenant_id = in_tenant AND t.run_id = in_run
+          AND (t.revoked_at IS NULL OR t.revoked_at > now() - interval '1 minute')) >= in_most
+    THEN
         RETURN QUERY SELECT 'too_many', NULL::timestamptz, NULL::timestamptz;
         RETURN;
     END IF;

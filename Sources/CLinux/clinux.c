@@ -48,3 +48,8 @@ int64_t clinux_resident_kib(void) {
     fclose(file);
     return kib;
 }
+
+int64_t clinux_find(const uint8_t *hay, int64_t hay_count, const uint8_t *needle, int64_t needle_count) {
+    const uint8_t *hit = memmem(hay, (size_t)hay_count, needle, (size_t)needle_count);
+    return hit ? hit - hay : -1;
+}

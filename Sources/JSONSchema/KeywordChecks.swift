@@ -20,6 +20,8 @@ extension SchemaValidator {
 
     private mutating func checkNumber(_ keyword: SchemaNode.Keyword, _ value: JSONNode) -> Bool {
         guard value.kind == .number else { return true }
+        // Digits are divided one by one.
+        guard charge(value.raw.count / 4 + 1) else { return false }
         // An exponent of a million digits is nothing that a bound can be told of.
         guard let number = DecimalNumber(value) else { return fail("must be a number of sensible size") }
         switch keyword {
@@ -33,7 +35,8 @@ extension SchemaValidator {
     }
 
     private mutating func checkString(_ keyword: SchemaNode.Keyword, _ value: JSONNode) -> Bool {
-        guard let text = value.string else { return true }
+        guard value.kind == .string else { return true }
+        guard charge(value), let text = value.string else { return false }
         switch keyword {
         case .length(let min, let max):
             // Characters are code points (validation, §6.3.1).
@@ -98,6 +101,8 @@ extension SchemaValidator {
     private mutating func checkObject(_ keyword: SchemaNode.Keyword, _ value: JSONNode, _ marks: inout Marks) -> Bool {
         guard value.kind == .object else { return true }
         let count = value.count
+        // Every member is looked at, or looked for among all of them.
+        guard charge(count / 4 + 1) else { return false }
         var isValid = true
         switch keyword {
         case .memberCount(let min, let max): return min <= count && count <= max || fail("must have \(Self.bounds(min, max, "member"))")
@@ -131,10 +136,13 @@ extension SchemaValidator {
                 }
             }
         case .dependentRequired(let dependent):
-            for (key, names) in dependent where value[key] != nil {
+            for (key, names) in dependent {
+                guard charge((1 + names.count) * (count / 16 + 1)) else { return false }
+                guard value[key] != nil else { continue }
                 for name in names where value[name] == nil { isValid = fail("is required beside \(key)", at: name) }
             }
         case .dependentSchemas(let dependent):
+            guard charge(dependent.count * (count / 16 + 1)) else { return false }
             for (key, schema) in dependent where value[key] != nil && !applyInPlace(schema, value, &marks) { isValid = false }
         case .unevaluatedProperties(let schema):
             for (index, (member, isMarked)) in zip(value.members, markedMembers(marks, count)).enumerated() where !isMarked {

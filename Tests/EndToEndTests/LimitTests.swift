@@ -62,7 +62,9 @@ import Testing
         let scope = try await environment.makeTenant()
         _ = try await TenantLimitsStore(owner: environment.owner).apply(TenantLimitPatch([.devices: 1]), to: scope.tenantID)
         let key = try await environment.makeKey(scope)
-        let (killed, survivor) = (try GatewayProcess(environment), try GatewayProcess(environment))
+        // Replicas of one gateway: a device signs for its address, whichever of them it comes to.
+        let settings = ["PUBLIC_URL": "https://gateway.test"]
+        let (killed, survivor) = (try GatewayProcess(environment, settings: settings), try GatewayProcess(environment, settings: settings))
         try await killed.start()
         try await survivor.start()
         let client = try HsafaClient(baseURL: survivor.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
@@ -96,17 +98,20 @@ import Testing
             }
         }
         let onKilled = try first(killed)
-        let holding = Task { try await onKilled.run() }
+        let holding = Task {
+            defer { registered.finish() }
+            try await onKilled.run()
+        }
         var heard = registrations.makeAsyncIterator()
-        #expect(await heard.next() == "first")
+        try #require(await heard.next() == "first")
         let onSurvivor = try second(survivor)
         let waiting = Task { try await onSurvivor.run() }
         // Refused while the first is there; it tries again by itself.
         var ends = refusals.makeAsyncIterator()
         #expect(await ends.next() != nil)
         killed.kill9()
-        holding.cancel()
         #expect(await heard.next() == "second", "the place came free by its silence")
+        holding.cancel()
         waiting.cancel()
         _ = await (holding.result, waiting.result)
         await client.shutdown()

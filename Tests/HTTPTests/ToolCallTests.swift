@@ -34,13 +34,13 @@ struct ToolCallTests {
 
     @Test func `calls are listed in pages, which end at their bytes too`() async throws {
         let tenant = try await TestTenant.make()
-        let text = String(repeating: "x", count: 200_000)
         let step = { (number: Int) in
-            let calls = (0..<10).map { #"{"name":"same","arguments":{"n":\#(number * 10 + $0),"text":"\#(text)"}}"# }
+            let calls = (0..<10).map { #"{"name":"large","arguments":{"n":\#(number * 10 + $0)}}"# }
             return #"{"toolCalls":[\#(calls.joined(separator: ","))]}"#
         }
-        let same = #"{"name":"same","executionType":"basic","execution":{"mode":"pass-through"}}"#
-        let run = try await tenant.run(steps: [step(0), step(1), Config.says], tools: [same])
+        let text = String(repeating: "x", count: 200_000)
+        let large = #"{"name":"large","executionType":"basic","execution":{"mode":"static","output":"\#(text)"}}"#
+        let run = try await tenant.run(steps: [step(0), step(1), step(2), Config.says], tools: [large])
         #expect(try await tenant.events(run).last?.type == "run.completed")
         func pages(_ query: String) async throws -> [[Int64?]] {
             var pages: [[Int64?]] = []
@@ -54,13 +54,13 @@ struct ToolCallTests {
             } while !cursor.isEmpty && pages.count < 50
             return pages
         }
-        let byCount = try await pages("limit=3")
-        #expect(byCount.map(\.count) == [3, 3, 3, 3, 3, 3, 2])
+        let byCount = try await pages("limit=4")
+        #expect(byCount.map(\.count) == [4, 4, 4, 4, 4, 4, 4, 2])
         let byBytes = try await pages("limit=100")
-        // 400 kB of arguments and result each: ten of them are within the bound, an eleventh is not.
-        #expect(byBytes.map(\.count) == [10, 10])
+        // 200 kB of arguments and result each: twenty of them are within the bound, one more is not.
+        #expect(byBytes.map(\.count) == [20, 10])
         #expect(byBytes.flatMap { $0 } == byCount.flatMap { $0 })
-        #expect(Set(byCount.flatMap { $0 }) == Set((0..<20).map { Int64($0) }))
+        #expect(Set(byCount.flatMap { $0 }) == Set((0..<30).map { Int64($0) }))
         try await tenant.send("GET", "/api/runs/\(run)/tool-calls?cursor=x").expectProblem(400, "invalid_query")
     }
 

@@ -53,7 +53,7 @@ public final class ChildProcess: Sendable {
         // Without taking the end away, and without the lock: others may signal it meanwhile.
         var information = siginfo_t()
         while waitid(P_PID, id_t(pid), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
-        return reap(0) ?? 0
+        return reap(0) ?? 255
     }
 
     /// Nothing when it has ended: its number may be another's by then.

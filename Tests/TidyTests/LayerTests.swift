@@ -16,7 +16,7 @@ struct LayerTests {
         "ServerSentEvents": ["NIOCore"],
         "MCP": ["JSON", "Cryptography", "ServerSentEvents", "AsyncHTTPClient", "NIOCore", "NIOHTTP1", "Logging"],
         "ModelProviders": ["JSON", "ServerSentEvents", "AsyncHTTPClient", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging"],
-        "Domain": ["JSON", "JSONSchema", "Cryptography"],
+        "Domain": ["JSON", "JSONSchema", "Cryptography", "CLinux"],
         "Storage": ["Domain", "JSON", "Postgres", "Redis", "Cryptography", "NIOCore", "Logging"],
         "Runtime": nio.union([
             "Storage", "Domain", "JSON", "Postgres", "Redis", "Argon2", "Cryptography", "ModelProviders", "MCP", "CLinux",

@@ -13,6 +13,8 @@ int clinux_epoll_wait(int epoll, int *descriptors, uint32_t *events, int max, in
 void clinux_set_thread_name(const char *name);
 /* User plus system CPU time of this process, in microseconds. */
 int64_t clinux_cpu_microseconds(void);
+/* Where `needle` begins in `hay` first, or -1: memmem(3), whose time is linear whatever both are. */
+int64_t clinux_find(const uint8_t *hay, int64_t hay_count, const uint8_t *needle, int64_t needle_count);
 /* Resident set of this process in KiB, 0 when /proc is not there. */
 int64_t clinux_resident_kib(void);
 

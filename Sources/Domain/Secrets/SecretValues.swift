@@ -1,5 +1,5 @@
+import CLinux
 import Cryptography
-import Glibc
 public import JSON
 
 /// Values that must not be seen, and the forms in which a tool may give them back: as they are, escaped in JSON, percent-encoded, in
@@ -74,11 +74,22 @@ public struct SecretValues: Sendable {
         return Array(whole.dropLast(needles.reduce(0) { max($0, Self.begun($1.bytes, atEndOf: whole)) }))
     }
 
-    /// How many bytes at the end are the beginning of the needle.
+    /// How many bytes at the end are the beginning of the needle (Knuth, Morris and Pratt: in linear time).
     private static func begun(_ needle: [UInt8], atEndOf bytes: [UInt8]) -> Int {
-        var count = min(needle.count - 1, bytes.count)
-        while count > 0, !bytes[(bytes.count - count)...].elementsEqual(needle[..<count]) { count -= 1 }
-        return count
+        var borders = [Int](repeating: 0, count: needle.count)
+        var length = 0
+        for index in needle.indices.dropFirst() {
+            while length > 0, needle[index] != needle[length] { length = borders[length - 1] }
+            if needle[index] == needle[length] { length += 1 }
+            borders[index] = length
+        }
+        var state = 0
+        // One byte less than the needle has: a whole one was cut before.
+        for byte in bytes.suffix(needle.count - 1) {
+            while state > 0, byte != needle[state] { state = borders[state - 1] }
+            if byte == needle[state] { state += 1 }
+        }
+        return state
     }
 
     /// The same JSON without them; where one stands as a number or across an escape, too. What does not parse becomes a string.
@@ -130,7 +141,10 @@ public struct SecretValues: Sendable {
         var forms = [value, Array(Hex.encode(value).utf8), Array(Hex.encode(value).uppercased().utf8)]
         var escaped: [UInt8] = []
         JSONWriter.appendEscaped(String(decoding: value, as: UTF8.self), into: &escaped)
-        forms.append(Array(escaped.dropFirst().dropLast()))
+        let inner = escaped.dropFirst().dropLast()
+        forms.append(Array(inner))
+        // Some writers escape the solidus (RFC 8259 §7).
+        forms.append(inner.flatMap { $0 == UInt8(ascii: "/") ? [UInt8(ascii: "\\"), $0] : [$0] })
         for isUpper in [true, false] {
             forms.append(PercentEncoding.encode(value, isUpper: isUpper))
             forms.append(PercentEncoding.encode(value, isUpper: isUpper, spaceAsPlus: true))
@@ -151,18 +165,13 @@ public struct SecretValues: Sendable {
         }
     }
 
+    /// In linear time, whatever a tenant has made of both.
     private static func find(_ needle: [UInt8], in bytes: [UInt8], from start: Int) -> Int? {
-        guard let first = needle.first, bytes.count - start >= needle.count else { return nil }
-        return bytes.withUnsafeBytes { hay -> Int? in
+        guard !needle.isEmpty, bytes.count - start >= needle.count else { return nil }
+        return bytes.withUnsafeBufferPointer { hay -> Int? in
             guard let base = hay.baseAddress else { return nil }
-            var place = start
-            while place <= hay.count - needle.count {
-                guard let hit = memchr(base + place, Int32(first), hay.count - needle.count - place + 1) else { return nil }
-                place = UnsafeRawPointer(hit) - base
-                if memcmp(hit, needle, needle.count) == 0 { return place }
-                place += 1
-            }
-            return nil
+            let place = clinux_find(base + start, Int64(bytes.count - start), needle, Int64(needle.count))
+            return place < 0 ? nil : start + Int(place)
         }
     }
 }

@@ -70,7 +70,8 @@ public struct WaitingTool: Sendable, Hashable {
             guard let text = values.node(path)?.string, let time = Timestamp(rfc3339: text) else {
                 throw TemplateError("The argument \(path.joined(separator: ".")) must be an RFC 3339 time, such as 2026-01-31T09:30:00Z.")
             }
-            due = time
+            // What is over is due now; Postgres has no year 0, which RFC 3339 does.
+            due = max(time, now)
         }
         guard due <= now.adding(seconds: Limits.maxWaitingSeconds) else {
             throw TemplateError("The time is further ahead than \(Limits.maxWaitingSeconds) seconds.")

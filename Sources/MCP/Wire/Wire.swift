@@ -65,9 +65,9 @@ struct Wire: Sendable {
         case 300...399:
             throw MCPError(
                 .redirected, "The MCP server redirects (\(status)), which is not followed; put its final address into the server's url.",
-                detail: response.field("location") ?? "", httpStatus: status)
+                detail: withheld(response.field("location")) ?? "", httpStatus: status)
         case 401, 403:
-            throw Self.unauthorized(status, challenge: response.field("www-authenticate"))
+            throw Self.unauthorized(status, challenge: withheld(response.field("www-authenticate")))
         default: break
         }
         let body = try await errorBody(response)
@@ -79,10 +79,14 @@ struct Wire: Sendable {
         throw Self.status(status, body: body, lostSession: status == 404 && hasSession)
     }
 
+    private func withheld(_ field: String?) -> String? {
+        field.map { String(decoding: withholding(Array($0.utf8)), as: UTF8.self) }
+    }
+
     private static func status(_ status: Int, body: [UInt8], lostSession: Bool) -> MCPError {
         MCPError(
             status == 429 ? .rateLimited : .serverError, "The MCP server answered with HTTP status \(status).",
-            detail: String(decoding: body.prefix(512), as: UTF8.self), httpStatus: status,
+            detail: "a body of \(body.count) bytes", httpStatus: status,
             doubtsEra: !lostSession && [400, 404, 405, 406, 415].contains(status), lostSession: lostSession)
     }
 

@@ -50,6 +50,8 @@ final class TenantPolicyBook: Sendable {
             guard var entry = entries[tenant] else { return }
             entry.generation = tick()
             entry.isStale = true
+            // Those who wait for it hold it; of the entry it would keep the place for ever.
+            entry.look = nil
             entries[tenant] = entry
         }
     }

@@ -59,10 +59,15 @@ extension RunPerformer {
                 ToolError(
                     code: refusal.code, message: "This tenant's runs a minute are used up; go on without \(call.call.name), or later."))
         }
-        return .success(
-            NewChildRun(
-                agentID: agent.agentID, agentName: agent.name, versionID: version,
-                parent: RunParent(runID: runID, callID: call.call.callID, rootRunID: root, depth: depth, output: tool.output),
-                message: message, deadlineSeconds: call.timeoutSeconds ?? Limits.defaultToolSeconds))
+        let child = NewChildRun(
+            agentID: agent.agentID, agentName: agent.name, versionID: version,
+            parent: RunParent(runID: runID, callID: call.call.callID, rootRunID: root, depth: depth, output: tool.output),
+            message: message, deadlineSeconds: call.timeoutSeconds ?? Limits.defaultToolSeconds)
+        guard child.created.data.bytes.count <= Limits.maxConversationBytes else {
+            return .failure(
+                ToolError(
+                    code: "invalid_message", message: "What the agent would be told is larger than \(Limits.maxConversationBytes) bytes."))
+        }
+        return .success(child)
     }
 }

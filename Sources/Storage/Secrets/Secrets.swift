@@ -111,7 +111,7 @@ extension Bootstrap {
         return try await owner.query(
             """
             SELECT tenant_id, slug, name, key_id, sealed, hosts
-            FROM hsafa.secrets_under_other_keys(\(key), \(start)::text::uuid, \(after?.name ?? ""), \(limit))
+            FROM hsafa.secrets_under_other_keys(\(key), \(start)::text::uuid, \(after?.name ?? ""), \(Int32(limit)))
             """, lane: .alone
         ).mapRows { row throws(PostgresError) in
             let keyID: String = try row.decode(3)

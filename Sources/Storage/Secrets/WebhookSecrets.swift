@@ -103,7 +103,7 @@ extension Bootstrap {
         return try await owner.query(
             """
             SELECT tenant_id, slug, key_id, sealed, previous_key_id, previous_sealed
-            FROM hsafa.webhook_secrets_under_other_keys(\(key), \(start)::text::uuid, \(limit))
+            FROM hsafa.webhook_secrets_under_other_keys(\(key), \(start)::text::uuid, \(Int32(limit)))
             """, lane: .alone
         ).mapRows { row throws(PostgresError) in
             var previous: SealedSecret?

@@ -11,7 +11,7 @@ import Testing
 @Suite(.timeLimit(.minutes(5)))
 struct EverywhereTests {
     private static let server = [
-        Config.echo, #"{"name":"fixed","executionType":"basic","execution":{"mode":"static","output":{"a":1}}}"#,
+        Config.echo, #"{"name":"fixed","executionType":"basic","execution":{"mode":"static","output":"fixed"}}"#,
         #"{"name":"sum","executionType":"compute","execution":{"expression":"a + b"}}"#,
         #"{"name":"wait","executionType":"waiting","execution":{"seconds":1}}"#,
     ]
@@ -90,7 +90,7 @@ struct EverywhereTests {
         #expect(Set(targets.values) == Set(ToolTarget.allCases.map(\.rawValue)))
         #expect(Set(tools.values) == Set(Self.calls.map(\.0)) && results.count == Self.calls.count)
         let expected = [
-            "echo": #"{"n":1}"#, "fixed": #"{"a":1}"#, "sum": "5", "look": #"{"path":"/users/7"}"#, "docs.echo": #""from MCP""#,
+            "echo": #"{"n":1}"#, "fixed": #""fixed""#, "sum": "5", "look": #"{"path":"/users/7"}"#, "docs.echo": #""from MCP""#,
             "fs.read": #""on the device""#, "ask": #""in the page""#, "book": #""in the page""#, "charge": #"{"charged":true}"#,
         ]
         for (tool, result) in expected { #expect(results[tool] == result, "\(tool)") }
