@@ -21,8 +21,8 @@ struct KeyedSecretTests {
         ]
     }
 
-    /// The others are in the test above.
-    private static let shown: Set<String> = ["createAgent", "publishAgentVersion", "createRun", "registerDevice"]
+    /// The others are in IdempotencyTests and ExternalTests.
+    private static let shown: Set<String> = ["createAgent", "publishAgentVersion", "createRun", "registerDevice", "rotateWebhookSecret"]
 
     @Test func `keys and tenants are made once under a key, whatever became of them since`() async throws {
         let tenant = try await TestTenant.make()
