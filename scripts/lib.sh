@@ -417,7 +417,7 @@ start_throwaway_servers() {
         chmod "$(folder_mode)" "$THROWAWAY"
         prepare_servers "$THROWAWAY" || die "the servers' users cannot reach $THROWAWAY"
     fi
-    start_postgres "$THROWAWAY/postgres.log" "$1" 1000
+    start_postgres "$THROWAWAY/postgres.log" "$1" 2000
     start_redis "$THROWAWAY/redis.log" ""
 }
 
