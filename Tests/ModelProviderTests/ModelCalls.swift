@@ -48,7 +48,7 @@ func withOpenAIChatClient<Value: Sendable>(
     do {
         let value = try await body(
             OpenAIChatClient(
-                exchange: { try await httpClient.execute($0, timeout: .seconds($1.components.seconds)) }, options: options))
+                exchange: { try await httpClient.execute($0, timeout: TimeAmount($1)) }, options: options))
         try await httpClient.shutdown()
         return value
     } catch {

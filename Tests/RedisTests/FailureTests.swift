@@ -52,9 +52,12 @@ struct FailureTests {
                         let before = tally.answered.load(ordering: .acquiring)
                         try await eventually("no load") { tally.answered.load(ordering: .acquiring) > before + 500 }
                         if round.isMultiple(of: 2) {
-                            // All callers wait for a server that holds their writes back: all of them are on the wire.
+                            // All callers wait for a server that holds their writes back, and none of their commands is still here.
                             _ = try await killer.send(RedisCommand("CLIENT", "PAUSE", "600000", "WRITE"))
-                            try await eventually("not all wait") { client.statistics.unansweredCommands == 64 }
+                            try await eventually("not all wait on the wire") {
+                                let statistics = client.statistics
+                                return statistics.unansweredCommands == 64 && statistics.unwrittenBytes == 0
+                            }
                         }
                         _ = try await killer.send(RedisCommand("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
                         _ = try await killer.send(RedisCommand("CLIENT", "UNPAUSE"))
