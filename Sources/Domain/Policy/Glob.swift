@@ -30,6 +30,14 @@ public struct Glob: Sendable, Hashable {
     public var isLiteral: Bool { form == .literal }
     /// What every text that matches begins with, in bytes.
     var literalPrefix: ArraySlice<UInt8> { bytes.prefix { $0 != Self.star && $0 != Self.question } }
+    /// What every text that matches ends with, in bytes.
+    var literalSuffix: ArraySlice<UInt8> {
+        bytes[(bytes.lastIndex { $0 == Self.star || $0 == Self.question }.map { $0 + 1 } ?? 0)...]
+    }
+    /// The bytes that every text that matches has somewhere.
+    var required: ByteSet {
+        bytes.reduce(into: ByteSet()) { if $1 != Self.star && $1 != Self.question { $0.insert($1) } }
+    }
 
     public func matches(_ text: String) -> Bool {
         if case .anything = form { return true }

@@ -1,82 +1,110 @@
-/// Finds the rules that could match without looking at all of them: each rule stands under the keys (literal names, or the beginnings of
-/// globs) of that part of it which fewest others share.
+/// Finds the rules that could match without looking at all of them: each rule stands under the keys (literal names, or the beginnings or
+/// ends of globs) of that part of it which fewest others share. Rules without such a key are told apart by the bytes that they ask for.
 struct PolicyIndex: Sendable {
     private enum Part: Int, CaseIterable, Sendable { case tools, tenants, agents }
+    private enum Place: Int, CaseIterable, Sendable { case whole, beginning, end }
 
     private struct Key: Hashable {
         let part: Part
+        let place: Place
         let text: String
-        let isPrefix: Bool
     }
 
     private struct Table: Sendable {
-        var literals: [String: [Int]] = [:]
-        var prefixes: [String: [Int]] = [:]
-        /// In bytes, each once.
-        var prefixLengths: [Int] = []
+        var rules: [String: [Int]] = [:]
+        /// Of its keys, in bytes, each once.
+        var lengths: [Int] = []
     }
 
-    /// By target and part.
+    /// A rule that no key narrows, and what names must have to match it.
+    private struct Other: Sendable {
+        let position: Int
+        let tool: ByteSet
+        let tenant: ByteSet
+        let agent: ByteSet
+    }
+
+    /// By target, part and place.
     private var tables: [Table]
-    /// By target: rules that no key narrows.
-    private var others: [[Int]]
-    /// Longer beginnings are cut to this, so that a look-up tries few lengths.
-    private static let maxPrefixBytes = 8
+    /// By target.
+    private var others: [[Other]]
+    /// Longer beginnings and ends are cut to this, so that a look-up tries few lengths.
+    private static let maxKeyBytes = 8
 
     init(_ rules: [PolicyRule]) {
-        tables = Array(repeating: Table(), count: ToolTarget.allCases.count * Part.allCases.count)
+        tables = Array(repeating: Table(), count: ToolTarget.allCases.count * Part.allCases.count * Place.allCases.count)
         others = Array(repeating: [], count: ToolTarget.allCases.count)
         var uses: [Key: Int] = [:]
-        let keys = rules.map { rule in Part.allCases.compactMap { Self.keys($0, rule) } }
+        let keys = rules.map { rule in
+            [Self.keys(.tools, rule.tools), Self.keys(.tenants, rule.tenants), Self.keys(.agents, rule.agents)].compactMap { $0 }
+        }
         for key in keys.joined().joined() { uses[key, default: 0] += 1 }
         for (position, rule) in rules.enumerated() {
             let best = keys[position].min { left, right in Self.cost(left, uses) < Self.cost(right, uses) }
             for (index, target) in ToolTarget.allCases.enumerated() where rule.targets?.contains(target) ?? true {
-                guard let best else {
-                    others[index].append(position)
-                    continue
+                if let best {
+                    for key in best { insert(key, position, target: index) }
+                } else {
+                    others[index].append(
+                        Other(
+                            position: position, tool: Self.required(by: rule.tools), tenant: Self.required(by: rule.tenants),
+                            agent: Self.required(by: rule.agents)))
                 }
-                for key in best { insert(key, position, target: index) }
             }
         }
     }
 
     /// nil where this part narrows nothing, or not by a key. A list without entries has no key, and its rule never matches.
-    private static func keys(_ part: Part, _ rule: PolicyRule) -> [Key]? {
-        let globs =
-            switch part {
-            case .tools: rule.tools
-            case .tenants: rule.tenants
-            case .agents: rule.agents
-            }
+    private static func keys(_ part: Part, _ globs: [Glob]?) -> [Key]? {
         guard let globs else { return nil }
         var keys: Set<Key> = []
         for glob in globs {
             if glob.isLiteral {
-                keys.insert(Key(part: part, text: glob.pattern, isPrefix: false))
-            } else {
-                let literal = glob.literalPrefix
-                // Never half a character: what it would be read as is no prefix of any name.
-                var prefix = literal.prefix(maxPrefixBytes)
-                while prefix.endIndex < literal.endIndex, !prefix.isEmpty, literal[prefix.endIndex] & 0xC0 == 0x80 { prefix.removeLast() }
-                guard !prefix.isEmpty else { return nil }
-                keys.insert(Key(part: part, text: String(decoding: prefix, as: UTF8.self), isPrefix: true))
+                keys.insert(Key(part: part, place: .whole, text: glob.pattern))
+                continue
             }
+            let beginning = beginning(of: glob.literalPrefix)
+            let place: Place = beginning.isEmpty ? .end : .beginning
+            let text = beginning.isEmpty ? end(of: glob.literalSuffix) : beginning
+            guard !text.isEmpty else { return nil }
+            keys.insert(Key(part: part, place: place, text: String(decoding: text, as: UTF8.self)))
         }
         return Array(keys)
     }
 
+    /// Never half a character, as with the end: what it would be read as is part of no name.
+    private static func beginning(of literal: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        var beginning = literal.prefix(maxKeyBytes)
+        while beginning.endIndex < literal.endIndex, !beginning.isEmpty, isInsideCharacter(literal[beginning.endIndex]) {
+            beginning.removeLast()
+        }
+        return beginning
+    }
+
+    private static func end(of literal: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        literal.suffix(maxKeyBytes).drop(while: isInsideCharacter)
+    }
+
+    private static func isInsideCharacter(_ byte: UInt8) -> Bool { byte & 0xC0 == 0x80 }
+
+    /// What a name must have, whichever of the globs it matches.
+    private static func required(by globs: [Glob]?) -> ByteSet {
+        guard let globs, var required = globs.first?.required else { return ByteSet() }
+        for glob in globs.dropFirst() { required.formIntersection(glob.required) }
+        return required
+    }
+
     private static func cost(_ keys: [Key], _ uses: [Key: Int]) -> Int { keys.reduce(0) { max($0, uses[$1] ?? 0) } }
 
+    private static func table(_ target: Int, _ part: Part, _ place: Place) -> Int {
+        (target * Part.allCases.count + part.rawValue) * Place.allCases.count + place.rawValue
+    }
+
     private mutating func insert(_ key: Key, _ position: Int, target: Int) {
-        let table = target * Part.allCases.count + key.part.rawValue
-        if key.isPrefix {
-            tables[table].prefixes[key.text, default: []].append(position)
-            let length = key.text.utf8.count
-            if !tables[table].prefixLengths.contains(length) { tables[table].prefixLengths.append(length) }
-        } else {
-            tables[table].literals[key.text, default: []].append(position)
-        }
+        let table = Self.table(target, key.part, key.place)
+        tables[table].rules[key.text, default: []].append(position)
+        let length = key.text.utf8.count
+        if !tables[table].lengths.contains(length) { tables[table].lengths.append(length) }
     }
 
     /// In the order of the rules, each once.
@@ -88,11 +116,10 @@ struct PolicyIndex: Sendable {
             case .browser: 2
             case .external: 3
             }
-        var found = others[target]
-        let first = target * Part.allCases.count
-        collect(tables[first], question.tool, &found)
-        collect(tables[first + 1], question.tenantSlug, &found)
-        collect(tables[first + 2], question.agentName, &found)
+        var found = candidates(among: others[target], question)
+        collect(target, .tools, question.tool, &found)
+        collect(target, .tenants, question.tenantSlug, &found)
+        collect(target, .agents, question.agentName, &found)
         guard found.count > 1 else { return found }
         found.sort()
         var last = -1
@@ -103,10 +130,29 @@ struct PolicyIndex: Sendable {
         return found
     }
 
-    private func collect(_ table: Table, _ text: String, _ found: inout [Int]) {
-        if !table.literals.isEmpty, let rules = table.literals[text] { found += rules }
-        for length in table.prefixLengths where length <= text.utf8.count {
-            if let rules = table.prefixes[String(decoding: text.utf8.prefix(length), as: UTF8.self)] { found += rules }
+    private func candidates(among others: [Other], _ question: PolicyQuestion) -> [Int] {
+        guard !others.isEmpty else { return [] }
+        let tool = ByteSet(of: question.tool)
+        let tenant = ByteSet(of: question.tenantSlug)
+        let agent = ByteSet(of: question.agentName)
+        var found: [Int] = []
+        for other in others
+        where other.tool.isSubset(of: tool) && other.tenant.isSubset(of: tenant) && other.agent.isSubset(of: agent) {
+            found.append(other.position)
+        }
+        return found
+    }
+
+    private func collect(_ target: Int, _ part: Part, _ text: String, _ found: inout [Int]) {
+        let whole = tables[Self.table(target, part, .whole)]
+        if !whole.rules.isEmpty, let rules = whole.rules[text] { found += rules }
+        let beginnings = tables[Self.table(target, part, .beginning)]
+        for length in beginnings.lengths where length <= text.utf8.count {
+            if let rules = beginnings.rules[String(decoding: text.utf8.prefix(length), as: UTF8.self)] { found += rules }
+        }
+        let ends = tables[Self.table(target, part, .end)]
+        for length in ends.lengths where length <= text.utf8.count {
+            if let rules = ends.rules[String(decoding: text.utf8.suffix(length), as: UTF8.self)] { found += rules }
         }
     }
 }

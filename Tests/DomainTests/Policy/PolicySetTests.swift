@@ -27,11 +27,11 @@ func question(_ arguments: String?) throws -> PolicyQuestion {
 struct PolicySetTests {
     private func decide(_ set: PolicySet, _ question: PolicyQuestion) -> PolicyDecision { EffectivePolicies(folder: set).decide(question) }
 
-    @Test func `a pattern whose beginning ends within a character is found by the index`() throws {
-        for pattern in ["srv.abcé*", "srv.日本*", "srv.ab日*x"] {
+    @Test func `a pattern whose beginning or end is cut within a character is found by the index`() throws {
+        for pattern in ["srv.abcé*", "srv.日本*", "srv.ab日*x", "*日本語", "*é.abcdefg", "?*日.日日", "*rv.é*日*"] {
             let set = try rules(
                 #"{"id":"all","effect":"allow","tools":["srv.*"]}"#, #"{"id":"no","effect":"deny","tools":["\#(pattern)"]}"#)
-            let name = pattern.replacing("*", with: "nuke")
+            let name = "srv." + pattern.replacing("srv.", with: "").replacing("?", with: "x").replacing("*", with: "nukesrv.")
             #expect(decide(set, try question(.server, name)).rules == ["no"], "\(pattern)")
         }
     }
@@ -211,8 +211,11 @@ struct PolicySetTests {
 
     @Test func `the index finds what a look at every rule finds`() throws {
         var generator = SeededGenerator(seed: 5)
-        let tools = ["fs.read", "fs.re*", "fs.*", "*", "*read", "search", "sea*", "?s.read", "docs.find", "naïve*"]
-        let names = ["acme", "ac*", "*", "beta", "b?ta", "*e"]
+        let tools = [
+            "fs.read", "fs.re*", "fs.*", "*", "*read", "search", "sea*", "?s.read", "docs.find", "naïve*", "*.readme", "*dme", "*ïveté",
+            "*s*re*", "*.r*d", "*é*", "?*?",
+        ]
+        let names = ["acme", "ac*", "*", "beta", "b?ta", "*e", "*me", "*et*"]
         func pick(_ list: [String]) -> [Glob]? {
             guard Int.random(in: 0..<3, using: &generator) > 0 else { return nil }
             return (0..<Int.random(in: 1...3, using: &generator)).compactMap { _ in list.randomElement(using: &generator).map { Glob($0) } }

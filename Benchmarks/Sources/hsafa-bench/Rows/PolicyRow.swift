@@ -21,17 +21,24 @@ enum PolicyRow {
                 parsing: Array(#"{"required":["path"],"properties":{"path":{"pattern":"^/data(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$"}}}"#.utf8)
             ).root, at: "")
         let looking = mixed + [PolicyRule(id: "looks", tools: [Glob("group8.read")], when: condition, effect: .allow)]
-        // Nothing to index by: all rules are looked at.
-        let worst = (0..<count).map { PolicyRule(id: "rule-\($0)", tools: [Glob("*-\($0)")], effect: .allow) }
+        let ends = (0..<count).map { PolicyRule(id: "rule-\($0)", tools: [Glob("*-\($0)")], effect: .allow) }
+        // Neither beginning nor end, and every name has all bytes that they ask for: nothing to index by, each is tried.
+        let worst = (0..<count).map { PolicyRule(id: "rule-\($0)", tools: [Glob("*o\($0)7*t*")], effect: .allow) }
         let floor = floorNanoseconds()
         report(bench, "decision over 1,000 rules", mixed, nil, floor)
         report(bench, "the same, and `when` over the arguments", looking, arguments, floor)
-        report(bench, "over 1,000 rules that no index helps", worst, nil, floor)
+        report(bench, "over 1,000 rules by the ends of names", ends, nil, floor)
+        report(
+            bench, "over 1,000 rules that no index helps", worst, nil, floor,
+            tools: ["to0123456789", "tool98765432107t", "9o1t2345678", "t0o1987654327"])
     }
 
-    private static func report(_ bench: Bench, _ work: String, _ rules: [PolicyRule], _ arguments: JSONNode?, _ floor: Double) {
+    private static func report(
+        _ bench: Bench, _ work: String, _ rules: [PolicyRule], _ arguments: JSONNode?, _ floor: Double,
+        tools: [String] = ["tool-7", "group8.read", "nothing", "tool-999"]
+    ) {
         let policies = EffectivePolicies(folder: PolicySet(rules: rules, hash: "bench"))
-        let questions = ["tool-7", "group8.read", "nothing", "tool-999"].map { tool in
+        let questions = tools.map { tool in
             PolicyQuestion(tenantSlug: "tenant-3", agentName: "agent-3", target: .device, tool: tool, arguments: arguments)
         }
         var denied = 0
