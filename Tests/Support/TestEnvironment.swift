@@ -107,6 +107,8 @@ public final class TestEnvironment: Sendable {
         configuration.statementTimeoutMilliseconds = 120_000
         configuration.connectTimeoutSeconds = 60
         configuration.leaseTimeoutMilliseconds = 120_000
+        configuration.listTimeoutMilliseconds = 120_000
+        configuration.listWaitMilliseconds = 120_000
         configuration.idleTransactionTimeoutMilliseconds = 240_000
     }
 
