@@ -58,6 +58,7 @@ struct Settings {
         var configuration = try database(reader, reader.text("database.owner.url") == nil ? "database.url" : "database.owner.url")
         configuration.sharedConnections = 1
         configuration.transactionConnections = 1
+        configuration.listConnections = 1
         // A migration may build an index over a large table.
         configuration.statementTimeoutMilliseconds = 600_000
         return configuration

@@ -1,4 +1,5 @@
 import Domain
+import NIOCore
 import Runtime
 import TestSupport
 import Testing
@@ -45,7 +46,11 @@ struct AddressShareTests {
     }
 
     private func gateway(_ most: Int, proxies: [String] = []) async throws -> TestGateway {
-        try await TestGateway.running(in: try await .start(), listener: ListenerConfiguration(maxConnectionsPerAddress: most)) {
+        // Connections that are held are not to end by themselves.
+        var times = ConnectionTimes()
+        times.idle = .hours(1)
+        let listener = ListenerConfiguration(times: times, maxConnectionsPerAddress: most)
+        return try await TestGateway.running(in: try await .start(), listener: listener) {
             $0.trustedProxies = TrustedProxies(proxies.compactMap { AddressBlock($0) })
         }
     }

@@ -98,6 +98,7 @@ public final class TestEnvironment: Sendable {
         // Many tests have a database of their own, all on one server.
         configuration.sharedConnections = 1
         configuration.transactionConnections = 2
+        configuration.listConnections = 1
         wait(&configuration)
         return configuration
     }
