@@ -7,6 +7,8 @@ public enum Limits {
     public static let maxHeaderBytes = 32 * 1024
     public static let maxHeaderFields = 128
     public static let maxConnections = 20_000
+    /// Of these, of one client's address, unless the configuration says otherwise; IPv6 by /64.
+    public static let defaultConnectionsPerAddress = 1000
     /// A connection with no request under way is closed after this.
     public static let idleConnectionSeconds = 75
     /// From a connection's first byte to the end of a request's head.
@@ -97,6 +99,12 @@ public enum Limits {
     public static let maxRunTokensPerRun = 100
     /// Tokens that this process has seen to be right: they are looked at also when their address has shown too many wrong ones.
     public static let maxKnownRunTokens = 10_000
+    /// Requests that one token may make at once after a pause, and in the long run, at each replica: a page that answers the calls of a step
+    /// makes one for each.
+    public static let runTokenBurst = 200
+    public static let runTokenRequestsPerSecond = 10.0
+    /// Streams that one token may have open at each replica.
+    public static let maxStreamsPerRunToken = 8
     /// Tokens dropped by one statement of a sweep.
     public static let runTokenSweepBatch = 1000
 
@@ -226,6 +234,10 @@ public enum Limits {
     /// Reserved for the answer of a model whose agent names no maxOutputTokens.
     public static let defaultOutputTokens = 4096
     public static let maxUsageDays = 400
+
+    // MARK: Audit
+    /// Rows deleted by one statement of `audit prune`, which leaves one that says so.
+    public static let auditPruneBatch = 5000
 
     // MARK: Policies
     public static let maxPolicyFileBytes = 1 << 20

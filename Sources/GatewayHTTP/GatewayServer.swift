@@ -37,6 +37,8 @@ public struct GatewayServer: Service {
         edge = ConnectionEdge(
             times: listener.times, security: SecurityHeaders(isTLS: listener.certificates != nil),
             refusals: RefusalLog(metrics: gateway.metrics, logger: gateway.logger),
+            shares: AddressShares(
+                most: listener.maxConnectionsPerAddress, proxies: gateway.configuration.trustedProxies, metrics: gateway.metrics),
             certificates: listener.certificates)
     }
 

@@ -9,11 +9,17 @@ public struct ListenerConfiguration: Sendable {
     public var times: ConnectionTimes
     /// Connections at once; those beyond wait in the kernel's queue until one ends.
     public var maxConnections = Limits.maxConnections
+    /// Of these, of one client's address; those beyond are closed at once.
+    public var maxConnectionsPerAddress = Limits.defaultConnectionsPerAddress
 
-    public init(certificates: CertificateStore? = nil, cors: CORSOrigins = .none, times: ConnectionTimes = ConnectionTimes()) {
+    public init(
+        certificates: CertificateStore? = nil, cors: CORSOrigins = .none, times: ConnectionTimes = ConnectionTimes(),
+        maxConnectionsPerAddress: Int? = nil
+    ) {
         self.certificates = certificates
         self.cors = cors
         self.times = times
+        if let maxConnectionsPerAddress { self.maxConnectionsPerAddress = maxConnectionsPerAddress }
     }
 }
 

@@ -14,6 +14,7 @@ final class Connection {
     }
 
     let identity: Int
+    let lane: LaneName
     let configuration: PostgresConfiguration
     let arena: ParameterArena
     private let noticeLogger: NoticeLogger
@@ -40,8 +41,9 @@ final class Connection {
     /// Set while a cancel request is under way: it hits whatever runs, so nothing new may start.
     var cancelToken: Int?
 
-    init(identity: Int, configuration: PostgresConfiguration, arena: ParameterArena, logger: Logger) {
+    init(identity: Int, lane: LaneName, configuration: PostgresConfiguration, arena: ParameterArena, logger: Logger) {
         self.identity = identity
+        self.lane = lane
         self.configuration = configuration
         self.arena = arena
         noticeLogger = NoticeLogger(logger)
@@ -53,6 +55,11 @@ final class Connection {
 
     var isUp: Bool { if case .up = state { true } else { false } }
     var load: Int { inFlight.count }
+    /// Of the transaction or the first statement that holds it; nil: nothing does.
+    var scopeAtWork: ScopeKey? {
+        if let lease { return lease.scope }
+        return inFlight.first?.segments.first.map { ScopeKey($0.scope) }
+    }
     var errorText: String {
         let text = handle.flatMap { PQerrorMessage($0) }.map { String(cString: $0) } ?? "out of memory"
         return text.split(separator: "\n").joined(separator: "; ")

@@ -46,13 +46,15 @@ extension PostgresEngine {
             counters.connectionsUp.wrappingAdd(1, ordering: .relaxed)
             if connection.hasBeenUp { counters.reconnects.wrappingAdd(1, ordering: .relaxed) }
             connection.hasBeenUp = true
-            if isShared(connection) { shared.downSince = nil } else { leased.downSince = nil }
+            switch connection.lane {
+            case .shared: shared.downSince = nil
+            case .leased: leased.downSince = nil
+            case .lists: lists.downSince = nil
+            }
             logger.debug("connected to Postgres", metadata: ["connection": "\(connection.identity)"])
         default: lose(connection, connection.errorText)
         }
     }
-
-    private func isShared(_ connection: Connection) -> Bool { connection.identity < shared.connections.count }
 
     /// Closes it and answers those whose statements were on it. What was not sent stays queued.
     func lose(_ connection: Connection, _ reason: String) {
@@ -81,17 +83,18 @@ extension PostgresEngine {
             leases[lease.identity] = nil
             connection.lease = nil
         }
-        if isShared(connection) { note(reason, in: &shared) } else { note(reason, in: &leased) }
+        switch connection.lane {
+        case .shared: shared.noteLoss(reason, at: now)
+        case .leased: leased.noteLoss(reason, at: now)
+        case .lists: lists.noteLoss(reason, at: now)
+        }
         guard !hasEnded, graceEnd == nil else { return }
         logger.warning(
             wasUp ? "the connection to Postgres was lost" : "no connection to Postgres",
             metadata: ["connection": "\(connection.identity)", "reason": "\(reason)", "retryInMilliseconds": "\(retryAt - now)"])
     }
 
-    private func note(_ reason: String, in lane: inout Lane) {
-        lane.lastFailure = reason
-        if lane.downSince == nil, lane.upCount == 0 { lane.downSince = now }
-    }
+    var allConnections: [Connection] { shared.connections + leased.connections + lists.connections }
 
     // MARK: Deadlines
 
@@ -100,7 +103,8 @@ extension PostgresEngine {
         var next = Int64.max
         for connection in shared.connections { next = min(next, checkDeadline(of: connection)) }
         for connection in leased.connections { next = min(next, checkDeadline(of: connection)) }
-        next = min(next, expireWaiters(in: &shared), expireWaiters(in: &leased), graceEnd ?? .max)
+        for connection in lists.connections { next = min(next, checkDeadline(of: connection)) }
+        next = min(next, expireWaiters(in: &shared), expireWaiters(in: &leased), expireWaiters(in: &lists), graceEnd ?? .max)
         return next == .max ? nil : next
     }
 
@@ -117,55 +121,58 @@ extension PostgresEngine {
             return now + 1
         case .up:
             // The server ends each statement at its timeout; one that says nothing for longer is hung or gone.
-            guard connection.load > 0, configuration.statementTimeoutMilliseconds > 0 else { return .max }
-            let deadline = connection.headSince + Int64(configuration.statementTimeoutMilliseconds) * 2 + 5000
+            let timeout = connection.configuration.statementTimeoutMilliseconds
+            guard connection.load > 0, timeout > 0 else { return .max }
+            let deadline = connection.headSince + Int64(timeout) * 2 + 5000
             guard deadline <= now else { return deadline }
             lose(connection, "the server did not answer within \(deadline - connection.headSince) ms")
             return now + 1
         }
     }
 
-    private func expireWaiters(in lane: inout Lane) -> Int64 {
+    private func expireWaiters(in lane: inout some ConnectionLane) -> Int64 {
         let connectTimeout = Int64(max(1, configuration.connectTimeoutSeconds)) * 1000
-        let isLeased = lane.window == 1
-        func deadline(_ segment: Segment, _ lane: borrowing Lane) -> Int64 {
-            let byLease = isLeased ? segment.arrivedAt + Int64(configuration.leaseTimeoutMilliseconds) : .max
-            guard let downSince = lane.downSince else { return byLease }
-            return min(byLease, max(segment.arrivedAt, downSince) + connectTimeout)
+        let (wait, downSince) = (lane.waitMilliseconds, lane.downSince)
+        func deadline(_ segment: Segment) -> Int64 {
+            let byWait = wait.map { segment.arrivedAt + $0 } ?? .max
+            guard let downSince else { return byWait }
+            return min(byWait, max(segment.arrivedAt, downSince) + connectTimeout)
         }
-        func error(_ lane: borrowing Lane) -> PostgresError {
-            lane.downSince == nil
-                ? PostgresError(.timeout, "no connection was free within \(configuration.leaseTimeoutMilliseconds) ms")
-                : PostgresError(.connection, "no connection to Postgres: \(lane.lastFailure)")
-        }
-        while let segment = lane.reruns.first, segment.isAnswered || deadline(segment, lane) <= now {
+        let error =
+            downSince == nil
+            ? PostgresError(.timeout, "no connection was free within \(wait ?? 0) ms")
+            : PostgresError(.connection, "no connection to Postgres: \(lane.lastFailure)")
+        while let segment = lane.reruns.first, segment.isAnswered || deadline(segment) <= now {
             _ = lane.reruns.popFirst()
-            segment.answer(.failure(error(lane)))
+            segment.answer(.failure(error))
         }
-        while let segment = lane.queue.first, segment.isAnswered || deadline(segment, lane) <= now {
-            _ = lane.queue.popFirst()
-            segment.answer(.failure(error(lane)))
+        while let segment = lane.longestWaiting, segment.isAnswered || deadline(segment) <= now {
+            lane.dropLongestWaiting()
+            segment.answer(.failure(error))
         }
-        return min(lane.reruns.first.map { deadline($0, lane) } ?? .max, lane.queue.first.map { deadline($0, lane) } ?? .max)
+        return min(lane.reruns.first.map(deadline) ?? .max, lane.longestWaiting.map(deadline) ?? .max)
     }
 
     // MARK: The end
 
     func beginShutDown() {
         graceEnd = now + Int64(max(0, configuration.shutDownGraceMilliseconds))
-        for segment in shared.removeAll() + leased.removeAll() { segment.answer(.failure(.shuttingDown)) }
+        for segment in removeWaiting() { segment.answer(.failure(.shuttingDown)) }
     }
+
+    private func removeWaiting() -> [Segment] { shared.removeAll() + leased.removeAll() + lists.removeAll() }
 
     /// True when all is closed.
     func endIfDone() -> Bool {
-        let all = shared.connections + leased.connections
+        let all = allConnections
         let isIdle =
             all.allSatisfy { $0.load == 0 && $0.lease == nil && $0.cancelToken == nil } && shared.reruns.isEmpty && leased.reruns.isEmpty
+            && lists.reruns.isEmpty
         guard isIdle || (graceEnd ?? 0) <= now else { return false }
         hasEnded = true
         for connection in all where connection.handle != nil { lose(connection, "the client is shut down") }
         let rest = mailbox.close()
-        for segment in shared.removeAll() + leased.removeAll() + rest.segments { segment.answer(.failure(.shuttingDown)) }
+        for segment in removeWaiting() + rest.segments { segment.answer(.failure(.shuttingDown)) }
         for runner in rest.runners { runner.resume() }
         for runner in runners { runner.resume() }
         runners = []

@@ -38,7 +38,11 @@ extension PostgresEngine {
         guard segment.markForRerun() else { return }
         counters.reruns.wrappingAdd(1, ordering: .relaxed)
         segment.arrivedAt = now
-        if lane == .slow { leased.reruns.append(segment) } else { shared.reruns.append(segment) }
+        switch lane {
+        case .shared, .alone: shared.reruns.append(segment)
+        case .slow: leased.reruns.append(segment)
+        case .list: lists.reruns.append(segment)
+        }
     }
 
     private func settle(_ segment: Segment, _ answer: Segment.Answer, on connection: Connection) {
@@ -90,13 +94,20 @@ extension PostgresEngine {
         switch segment.kind {
         case .statement(.shared), .statement(.alone): shared.noteCanceled()
         case .statement(.slow), .begin, .within:
-            if let connection = leased.connections.first(where: { $0.inFlight.contains { $0.segments.contains { $0 === segment } } }) {
-                requestCancel(on: connection)
-            } else {
-                leased.noteCanceled()
-            }
+            if !stop(segment, on: leased.connections) { leased.noteCanceled() }
+        case .statement(.list):
+            if !stop(segment, on: lists.connections) { lists.noteCanceled() }
         case .end: break
         }
+    }
+
+    /// False when it was not sent.
+    private func stop(_ segment: Segment, on connections: [Connection]) -> Bool {
+        guard let connection = connections.first(where: { $0.inFlight.contains { $0.segments.contains { $0 === segment } } }) else {
+            return false
+        }
+        requestCancel(on: connection)
+        return true
     }
 
     func requestCancel(on connection: Connection) {
@@ -115,7 +126,7 @@ extension PostgresEngine {
 
     func cancelEnded(_ token: Int) {
         cancelsUnderWay.remove(token)
-        for connection in shared.connections + leased.connections where connection.cancelToken == token {
+        for connection in allConnections where connection.cancelToken == token {
             connection.cancelToken = nil
             flush(connection)
         }

@@ -9,6 +9,9 @@ public enum PostgresLane: Sendable, Equatable {
     case alone
     /// A connection of the transaction lane to itself, so that its length delays nobody.
     case slow
+    /// A connection of the lists' lane to itself, for reads that may take long: planned for their own parameters, with a time limit of
+    /// their own. So they delay neither the reads beside them nor, as each scope has its share, the lists of other scopes.
+    case list
 }
 
 /// A client of one Postgres server: one thread, a few connections, any number of callers.
@@ -150,6 +153,10 @@ public final class PostgresClient: Sendable {
         case .begin, .statement(.slow):
             guard counters.waitingTransactions.load(ordering: .relaxed) < configuration.maxQueuedTransactions else {
                 throw PostgresError(.queueFull, "\(configuration.maxQueuedTransactions) callers wait for a connection already")
+            }
+        case .statement(.list):
+            guard counters.waitingLists.load(ordering: .relaxed) < configuration.maxQueuedLists else {
+                throw PostgresError(.queueFull, "\(configuration.maxQueuedLists) lists wait for a connection already")
             }
         case .statement: break
         }

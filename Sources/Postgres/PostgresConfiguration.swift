@@ -6,7 +6,13 @@ public struct PostgresConfiguration: Sendable {
     public var sharedConnections = 2
     /// Connections for interactive transactions and slow statements.
     public var transactionConnections = 4
+    /// Of these, what one scope may hold; its other callers wait while those of other scopes pass. What has no scope is one more.
+    public var transactionsPerScope = 2
+    /// Connections for lists, and what one scope may hold of them.
+    public var listConnections = 2
+    public var listsPerScope = 1
     public var statementTimeoutMilliseconds = 10_000
+    public var listTimeoutMilliseconds = 5_000
     /// Bounds each attempt to connect, and the wait of a caller while nothing is connected.
     public var connectTimeoutSeconds = 5
     /// Accepted and not yet sent, over both lanes.
@@ -24,11 +30,18 @@ public struct PostgresConfiguration: Sendable {
     /// Plans prepared statements once instead of weighing a new plan at each use (`plan_cache_mode`): right where every statement's best
     /// plan is the same for all parameters, as with look-ups by key; on partitioned tables the planning saved is a quarter of a read.
     public var usesGenericPlans = false
+    /// Plans anew at each use, so that a condition whose parameter is NULL is none, and the others find their index.
+    private(set) var plansForParameters = false
     /// Server-side statements kept per connection.
     public var maxPreparedStatements = 256
     /// Callers that wait for a connection of the transaction lane, and how long they do.
     public var maxQueuedTransactions = 1_000
     public var leaseTimeoutMilliseconds = 30_000
+    /// The same for lists.
+    public var maxQueuedLists = 1_000
+    public var listWaitMilliseconds = 10_000
+    /// Callers of one scope that wait for a connection of either lane.
+    public var maxQueuedPerScope = 256
     /// The server ends a transaction whose body does nothing for so long.
     public var idleTransactionTimeoutMilliseconds = 60_000
     /// What is in flight at shutdown gets this long.
@@ -61,6 +74,16 @@ public struct PostgresConfiguration: Sendable {
         self.options = options
     }
 
+    /// For connections of the lists' lane.
+    var forLists: PostgresConfiguration {
+        var lists = self
+        lists.statementTimeoutMilliseconds = listTimeoutMilliseconds
+        // A list's best plan depends on which of its filters are given.
+        lists.usesGenericPlans = false
+        lists.plansForParameters = true
+        return lists
+    }
+
     /// What each connection is opened with: the URL's options over our defaults, and what we insist on.
     var connectionOptions: [Option] {
         func given(_ keyword: String) -> String? { options.first { $0.keyword == keyword }?.value }
@@ -74,6 +97,7 @@ public struct PostgresConfiguration: Sendable {
             given("options") ?? "", "-c statement_timeout=\(max(0, statementTimeoutMilliseconds))",
             "-c idle_in_transaction_session_timeout=\(max(0, idleTransactionTimeoutMilliseconds))",
             usesGenericPlans ? "-c plan_cache_mode=force_generic_plan" : "",
+            plansForParameters ? "-c plan_cache_mode=force_custom_plan" : "",
         ]
         return defaults.filter { given($0.keyword) == nil }
             + options.filter { $0.keyword != "options" && $0.keyword != "client_encoding" }

@@ -20,7 +20,8 @@ actor PostgresEngine {
     let counters: EngineCounters
     let logger: Logger
     var shared: Lane
-    var leased: Lane
+    var leased: FairLane
+    var lists: FairLane
     var leases: [Int: Lease] = [:]
     var byDescriptor: [Int32: Connection] = [:]
     var cancelsUnderWay: Set<Int> = []
@@ -47,11 +48,21 @@ actor PostgresEngine {
         let arena = ParameterArena()
         let sharedCount = max(1, configuration.sharedConnections)
         let leasedCount = max(1, configuration.transactionConnections)
-        func connections(_ range: Range<Int>) -> [Connection] {
-            range.map { Connection(identity: $0, configuration: configuration, arena: arena, logger: logger) }
+        let listCount = max(1, configuration.listConnections)
+        var identity = 0
+        func connections(_ lane: LaneName, _ count: Int, _ configuration: PostgresConfiguration) -> [Connection] {
+            (0..<count).map { _ in
+                defer { identity += 1 }
+                return Connection(identity: identity, lane: lane, configuration: configuration, arena: arena, logger: logger)
+            }
         }
-        shared = Lane(window: 2, connections: connections(0..<sharedCount), downSince: now)
-        leased = Lane(window: 1, connections: connections(sharedCount..<sharedCount + leasedCount), downSince: now)
+        shared = Lane(connections: connections(.shared, sharedCount, configuration), downSince: now)
+        leased = FairLane(
+            connections: connections(.leased, leasedCount, configuration), share: configuration.transactionsPerScope,
+            waitMilliseconds: configuration.leaseTimeoutMilliseconds, maxWaitingPerScope: configuration.maxQueuedPerScope, downSince: now)
+        lists = FairLane(
+            connections: connections(.lists, listCount, configuration.forLists), share: configuration.listsPerScope,
+            waitMilliseconds: configuration.listWaitMilliseconds, maxWaitingPerScope: configuration.maxQueuedPerScope, downSince: now)
     }
 
     static func monotonicMilliseconds() -> Int64 {
@@ -75,6 +86,7 @@ actor PostgresEngine {
         let nextDeadline = checkDeadlines()
         pumpShared()
         pumpLeased()
+        while let connection = lists.available(), let segment = lists.next() { send([segment], on: connection) }
         if graceEnd != nil, endIfDone() { return -1 }
         let gatheringEnd = shared.isGathering(now: now) ? shared.gatheringEnd : nil
         guard let nextDeadline = [nextDeadline, gatheringEnd].compactMap(\.self).min() else { return -1 }
@@ -84,7 +96,8 @@ actor PostgresEngine {
     private func admit(_ segment: Segment) {
         segment.arrivedAt = now
         switch segment.kind {
-        case .statement(.slow), .begin: leased.queue.append(segment)
+        case .statement(.slow), .begin: if !leased.append(segment) { refuse(segment) }
+        case .statement(.list): if !lists.append(segment) { refuse(segment) }
         case .statement: shared.queue.append(segment)
         case .within(let identity), .end(let identity, _):
             guard let lease = leases[identity] else {
@@ -98,6 +111,11 @@ actor PostgresEngine {
             }
             lease.pending.append(segment)
         }
+    }
+
+    private func refuse(_ segment: Segment) {
+        let message = "\(configuration.maxQueuedPerScope) callers of this scope wait for a connection already"
+        segment.answer(.failure(PostgresError(.scopeQueueFull, message)))
     }
 
     // MARK: Sending
@@ -117,10 +135,9 @@ actor PostgresEngine {
                 if segment.markSent() { send([segment], on: connection) }
             }
         }
-        while let connection = leased.available() {
-            guard let segment = leased.nextGroup(maxCount: 1, maxBytes: PostgresEngine.maxGroupBytes).first else { break }
+        while let connection = leased.available(), let segment = leased.next() {
             if case .begin(let identity) = segment.kind {
-                let lease = Lease(identity: identity, connection: connection)
+                let lease = Lease(identity: identity, scope: ScopeKey(segment.scope), connection: connection)
                 connection.lease = lease
                 leases[identity] = lease
             }

@@ -9,6 +9,8 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible, CustomDeb
         case canceled
         /// Too much is waiting already.
         case queueFull
+        /// Too much of the same scope is waiting already.
+        case scopeQueueFull
         /// A parameter or a result is over its bound.
         case tooLarge
         /// A value does not have the asked-for type, or cannot be sent as its type.

@@ -110,6 +110,8 @@ final class Segment: @unchecked Sendable {
         return true
     }
 
+    /// Accepted, not sent, not answered.
+    var isQueued: Bool { state.load(ordering: .acquiring) == Self.queued }
     var isAnswered: Bool { state.load(ordering: .acquiring) == Self.answered }
 
     /// False when the caller was answered before (it was cancelled).
@@ -151,6 +153,7 @@ final class EngineCounters: Sendable {
     let queued = Atomic<Int>(0)
     let queuedBytes = Atomic<Int>(0)
     let waitingTransactions = Atomic<Int>(0)
+    let waitingLists = Atomic<Int>(0)
     let segments = Atomic<Int>(0)
     let groups = Atomic<Int>(0)
     let reruns = Atomic<Int>(0)
@@ -166,50 +169,8 @@ final class EngineCounters: Sendable {
         queuedBytes.wrappingAdd(sign * segment.byteCount, ordering: .relaxed)
         switch segment.kind {
         case .begin, .statement(.slow): waitingTransactions.wrappingAdd(sign, ordering: .relaxed)
+        case .statement(.list): waitingLists.wrappingAdd(sign, ordering: .relaxed)
         default: break
         }
-    }
-}
-
-/// First in, first out; also to the front, for what is run again.
-struct SegmentQueue {
-    private var items: [Segment] = []
-    private var head = 0
-
-    var count: Int { items.count - head }
-    var isEmpty: Bool { head == items.count }
-    var first: Segment? { isEmpty ? nil : items[head] }
-
-    mutating func append(_ segment: Segment) { items.append(segment) }
-
-    mutating func append(contentsOf segments: [Segment]) { items.append(contentsOf: segments) }
-
-    mutating func popFirst() -> Segment? {
-        guard head < items.count else { return nil }
-        defer {
-            head += 1
-            if head == items.count {
-                items.removeAll(keepingCapacity: items.capacity <= 4096)
-                head = 0
-            } else if head >= 4096 {
-                items.removeFirst(head)
-                head = 0
-            }
-        }
-        return items[head]
-    }
-
-    /// Lets go of what nobody waits for.
-    mutating func compact() {
-        items = items[head...].filter { !$0.isAnswered }
-        head = 0
-    }
-
-    mutating func removeAll() -> [Segment] {
-        defer {
-            items = []
-            head = 0
-        }
-        return Array(items[head...])
     }
 }

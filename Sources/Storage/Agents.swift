@@ -41,7 +41,7 @@ extension TenantDatabase {
             SELECT \(unsafeSQL: Self.agentColumns) FROM hsafa.agents
             WHERE tenant_id = \(tenantID) AND deleted_at IS NULL AND (\(after)::uuid IS NULL OR agent_id < \(after))
             ORDER BY agent_id DESC LIMIT \(limit)
-            """
+            """, lane: .list
         ).mapRows(Self.agent)
     }
 
@@ -69,7 +69,7 @@ extension TenantDatabase {
             SELECT \(unsafeSQL: Self.versionColumnsOfLists) FROM hsafa.agent_versions
             WHERE tenant_id = \(tenantID) AND agent_id = \(id) AND (\(after)::uuid IS NULL OR version_id < \(after))
             ORDER BY version_id DESC LIMIT \(limit)
-            """
+            """, lane: .list
         ).mapRows(Self.version)
     }
 

@@ -54,7 +54,7 @@ extension TenantDatabase {
             FROM hsafa.device_sessions
             WHERE tenant_id = \(tenantID) AND device_id = \(device) AND (\(after)::uuid IS NULL OR session_id < \(after))
             ORDER BY session_id DESC LIMIT \(limit)
-            """
+            """, lane: .list
         ).mapRows { row throws(PostgresError) in
             DeviceSessionRecord(
                 sessionID: try row.decode(0), deviceID: try row.decode(1), replicaID: try row.decode(2), remoteAddress: try row.decode(3),

@@ -89,7 +89,7 @@ extension TenantDatabase {
             WHERE d.tenant_id = \(tenantID) AND (\(after)::uuid IS NULL OR d.device_id < \(after))
                 AND (\(status?.rawValue)::text IS NULL OR d.status = \(status?.rawValue))
             ORDER BY d.device_id DESC LIMIT \(limit)
-            """
+            """, lane: .list
         ).mapRows(Self.device)
     }
 

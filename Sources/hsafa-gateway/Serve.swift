@@ -34,7 +34,9 @@ struct Serve: AsyncParsableCommand {
                 logger: logger)
         } catch let error as PolicyFolder.Failure { throw ValidationError("the policies are invalid:\n\(error.description)") }
         let process = GatewayProcess(
-            gateway: gateway, listener: ListenerConfiguration(certificates: certificates, cors: settings.cors))
+            gateway: gateway,
+            listener: ListenerConfiguration(
+                certificates: certificates, cors: settings.cors, maxConnectionsPerAddress: settings.maxConnectionsPerAddress))
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: process, successTerminationBehavior: .gracefullyShutdownGroup)],

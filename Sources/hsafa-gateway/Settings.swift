@@ -19,6 +19,7 @@ struct Settings {
     let gateway: GatewayConfiguration
     let cors: CORSOrigins
     let tls: TLSFiles?
+    let maxConnectionsPerAddress: Int
     let postgres: PostgresConfiguration
     let redis: RedisConfiguration
     let logLevel: Logger.Level
@@ -30,6 +31,8 @@ struct Settings {
         let port = try reader.int("port", in: 1...65_535) ?? 3000
         cors = try Self.cors(reader)
         tls = try Self.tls(reader)
+        maxConnectionsPerAddress =
+            try reader.int("max.connections.per.address", in: 1...Limits.maxConnections) ?? Limits.defaultConnectionsPerAddress
         let scheme = tls == nil ? "http" : "https"
         gateway = GatewayConfiguration(
             host: host, port: port, publicURL: try reader.url("public.url") ?? "\(scheme)://\(host):\(port)",
@@ -55,6 +58,7 @@ struct Settings {
         var configuration = try database(reader, reader.text("database.owner.url") == nil ? "database.url" : "database.owner.url")
         configuration.sharedConnections = 1
         configuration.transactionConnections = 1
+        configuration.listConnections = 1
         // A migration may build an index over a large table.
         configuration.statementTimeoutMilliseconds = 600_000
         return configuration

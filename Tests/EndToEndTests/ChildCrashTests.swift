@@ -7,18 +7,6 @@ import Testing
 
 /// The real binary dies while a run waits for one that its call started.
 @Suite(.serialized) struct ChildCrashTests {
-    private func withClient<R>(_ gateway: GatewayProcess, key: String, _ body: (HsafaClient) async throws -> R) async throws -> R {
-        let client = try HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
-        do {
-            let result = try await body(client)
-            await client.shutdown()
-            return result
-        } catch {
-            await client.shutdown()
-            throw error
-        }
-    }
-
     private func expectOneChild(_ run: String, _ client: HsafaClient) async throws {
         let events = try await client.runs.events(run, after: 0, limit: 1000).items
         #expect(events.map(\.seq) == Array(1...events.count))
@@ -33,7 +21,7 @@ import Testing
         let key = try await environment.makeKey(try await environment.makeTenant())
         let gateway = try GatewayProcess(environment)
         try await gateway.start()
-        try await withClient(gateway, key: key) { client in
+        try await gateway.withClient(key: key) { client in
             _ = try await client.agents.create(name: "child", config: Scripts.streaming(name: "child", words: 100))
             _ = try await client.agents.create(name: "parent", config: Scripts.agentTool(name: "parent", of: "child"))
             let run = try await client.runs.create(agent: .name("parent"), messages: [.user("go")])
@@ -63,7 +51,7 @@ import Testing
         let key = try await environment.makeKey(scope)
         let gateway = try GatewayProcess(environment)
         try await gateway.start()
-        try await withClient(gateway, key: key) { client in
+        try await gateway.withClient(key: key) { client in
             _ = try await client.agents.create(name: "child", config: Scripts.deviceTool(name: "child"))
             _ = try await client.agents.create(name: "parent", config: Scripts.agentTool(name: "parent", of: "child"))
             let run = try await client.runs.create(agent: .name("parent"), messages: [.user("go")]).runId

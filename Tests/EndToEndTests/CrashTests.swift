@@ -9,24 +9,12 @@ import Testing
 
 /// Kills and restarts of the real binary. One database for each test: gateways on one database take each other's runs.
 @Suite(.serialized) struct CrashTests {
-    private func withClient<R>(_ gateway: GatewayProcess, key: String, _ body: (HsafaClient) async throws -> R) async throws -> R {
-        let client = try HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
-        do {
-            let result = try await body(client)
-            await client.shutdown()
-            return result
-        } catch {
-            await client.shutdown()
-            throw error
-        }
-    }
-
     @Test func killingTheGatewayInTheMiddleOfAStreamLosesNoEvent() async throws {
         let environment = try await TestEnvironment.fresh()
         let key = try await environment.makeKey(try await environment.makeTenant())
         let gateway = try GatewayProcess(environment)
         try await gateway.start()
-        try await withClient(gateway, key: key) { client in
+        try await gateway.withClient(key: key) { client in
             _ = try await client.agents.create(name: "streamer", config: Scripts.streaming(name: "streamer", words: 600))
             let run = try await client.runs.create(agent: .name("streamer"), messages: [.user("go")])
             var seqs: [Int] = []
@@ -63,7 +51,7 @@ import Testing
         let key = try await environment.makeKey(try await environment.makeTenant())
         let gateway = try GatewayProcess(environment)
         try await gateway.start()
-        try await withClient(gateway, key: key) { client in
+        try await gateway.withClient(key: key) { client in
             let token = try await client.enrollmentTokens.create(labels: [("zone", "test")], autoApprove: true)
             let deviceKey = try DeviceKey()
             SuiteLog.noteSecret(Base64URL.encode(deviceKey.privateKey.rawRepresentation))
@@ -120,7 +108,7 @@ import Testing
         let first = try GatewayProcess(environment, settings: settings)
         let second = try GatewayProcess(environment, settings: settings)
         try await first.start()
-        let runID = try await withClient(first, key: key) { client in
+        let runID = try await first.withClient(key: key) { client in
             _ = try await client.agents.create(name: "long", config: Scripts.streaming(name: "long", words: 1500))
             let run = try await client.runs.create(agent: .name("long"), messages: [.user("go")])
             var deltas = 0
@@ -133,7 +121,7 @@ import Testing
         // 1500 words take 30 s: more than the grace, so the step is cut and the run handed back.
         #expect(first.terminate() == 0, "a graceful end exits with 0")
         try await second.start()
-        try await withClient(second, key: key) { client in
+        try await second.withClient(key: key) { client in
             var seqs: [Int] = []
             var last = ""
             var reasons: [String] = []

@@ -80,3 +80,18 @@ final class GatewayProcess {
         return process.wait()
     }
 }
+
+extension GatewayProcess {
+    /// Calls `body` with a client of its own, held to the description.
+    func withClient<R>(key: String, _ body: (HsafaClient) async throws -> R) async throws -> R {
+        let client = try HsafaClient(baseURL: url, apiKey: key, httpClient: HsafaClient.makeHTTPClient()).heldToContract()
+        do {
+            let result = try await body(client)
+            await client.shutdown()
+            return result
+        } catch {
+            await client.shutdown()
+            throw error
+        }
+    }
+}

@@ -36,19 +36,6 @@ import Testing
     private func write(_ policy: String, to folder: String, _ name: String = "policy.yaml") throws {
         try Data(policy.utf8).write(to: URL(filePath: "\(folder)/\(name)"))
     }
-
-    private func withClient<R>(_ gateway: GatewayProcess, key: String, _ body: (HsafaClient) async throws -> R) async throws -> R {
-        let client = HsafaClient(baseURL: gateway.url, apiKey: key, httpClient: HsafaClient.makeHTTPClient())
-        do {
-            let result = try await body(client)
-            await client.shutdown()
-            return result
-        } catch {
-            await client.shutdown()
-            throw error
-        }
-    }
-
     @Test func killingTheGatewayBetweenApprovalAndDispatchLosesNothing() async throws {
         let environment = try await TestEnvironment.fresh()
         let scope = try await environment.makeTenant()
@@ -58,7 +45,7 @@ import Testing
             let first = try GatewayProcess(environment, settings: ["POLICIES_DIR": folder, "MAX_CONCURRENT_RUNS": "1"])
             let second = try GatewayProcess(environment, settings: ["POLICIES_DIR": folder])
             try await first.start()
-            let run = try await withClient(first, key: key) { client in
+            let run = try await first.withClient(key: key) { client in
                 _ = try await client.agents.create(
                     name: "e", config: Self.config("e", #"{"toolCalls":[{"name":"echo","arguments":{"n":1}}]}"#))
                 _ = try await client.agents.create(
@@ -76,7 +63,7 @@ import Testing
                 .items
             #expect(before.map(\.status) == [.requested], "approved, and nobody has carried it out")
             try await second.start()
-            try await withClient(second, key: key) { client in
+            try await second.withClient(key: key) { client in
                 var types: [String] = []
                 for try await event in client.runs.stream(run) { types.append(event.type) }
                 #expect(types.last == "run.completed")
@@ -97,7 +84,7 @@ import Testing
             #expect(log.contains("policy.yaml:4:") && log.contains("allow, deny or require_approval"))
             try write("version: 1\nrules:\n  - id: a\n    effect: allow\n", to: folder)
             try await gateway.start()
-            try await withClient(gateway, key: key) { client in
+            try await gateway.withClient(key: key) { client in
                 func decision() async throws -> String {
                     try await client.policies.evaluate(RawJSON("{\"target\":\"server\",\"tool\":\"x\"}")).decision
                 }

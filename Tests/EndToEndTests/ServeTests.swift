@@ -65,6 +65,10 @@ import Testing
         (["TLS_CERTIFICATE_FILE": "/tmp/cert.pem"], "TLS_CERTIFICATE_FILE and TLS_KEY_FILE go together"),
         (["TLS_CERTIFICATE_FILE": "/no/cert.pem", "TLS_KEY_FILE": "/no/key.pem"], "TLS: /no/cert.pem: No such file or directory"),
         (["CORS_ORIGINS": "app.example.org"], "CORS_ORIGINS has app.example.org, which is no origin"),
+        (
+            ["MAX_CONNECTIONS_PER_ADDRESS": "0"],
+            "MAX_CONNECTIONS_PER_ADDRESS is 0; it must be a whole number from 1 to 20000"
+        ),
         (["PORT": "0"], "PORT is 0; it must be a whole number from 1 to 65535"),
     ])
     func `a wrong setting is named, and nothing starts`(settings: [String: String], sentence: String) async throws {

@@ -78,6 +78,11 @@ struct TestGateway: Sendable {
                 postgres: postgres, redis: try redis ?? TestEnvironment.redisConfiguration(environment.redisURL), eventLoopGroup: group),
             logger: logger ?? environment.logger)
         let (ports, bound) = AsyncThrowingStream.makeStream(of: Int.self)
+        var listener = listener
+        // All of a suite's connections come from one address.
+        if listener.maxConnectionsPerAddress == Limits.defaultConnectionsPerAddress {
+            listener.maxConnectionsPerAddress = Limits.maxConnections
+        }
         let server = GatewayServer(gateway: gateway, listener: listener, routes: routes) { bound.yield($0) }
         Task {
             do {

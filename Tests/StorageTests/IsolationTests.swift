@@ -166,6 +166,7 @@ struct IsolationTests {
         "set_tenant_limits": "the owner's alone",
         "secrets_under_other_keys": "the owner's alone",
         "webhook_secrets_under_other_keys": "the owner's alone",
+        "next_tenant_with_old_audit": "the owner's alone",
         "take_due_calls": "timers and deliveries of all tenants are taken in one statement",
         "find_external_call": "a result's tenant is known from its token, before anything of it is read",
         "create_tenant": "asks for an admin's key", "list_tenants": "asks for an admin's key",

@@ -98,6 +98,7 @@ public final class TestEnvironment: Sendable {
         // Many tests have a database of their own, all on one server.
         configuration.sharedConnections = 1
         configuration.transactionConnections = 2
+        configuration.listConnections = 1
         wait(&configuration)
         return configuration
     }
@@ -107,6 +108,8 @@ public final class TestEnvironment: Sendable {
         configuration.statementTimeoutMilliseconds = 120_000
         configuration.connectTimeoutSeconds = 60
         configuration.leaseTimeoutMilliseconds = 120_000
+        configuration.listTimeoutMilliseconds = 120_000
+        configuration.listWaitMilliseconds = 120_000
         configuration.idleTransactionTimeoutMilliseconds = 240_000
     }
 

@@ -34,9 +34,11 @@ public enum AuditAction: String, Sendable, CaseIterable, Hashable {
     case secretDelete = "secret.delete"
     case secretReseal = "secret.reseal"
     case webhookSecretRotate = "webhook_secret.rotate"
+    /// Old rows of the log itself were deleted.
+    case auditPrune = "audit.prune"
 
     /// Left by commands on the gateway's own machine, and by no operation of the API.
-    public static let onMachineOnly: Set<AuditAction> = [.secretReseal]
+    public static let onMachineOnly: Set<AuditAction> = [.secretReseal, .auditPrune]
 
     /// Left by runs as they go on, and by no operation of the API.
     public static let ofRunsOnly: Set<AuditAction> = [.runStart]

@@ -29,6 +29,20 @@ extension GatewayError {
         return GatewayError(status: 429, code: code, detail: detail, retryAfterSeconds: retryAfterSeconds)
     }
 
+    public enum RunTokenLimit: Sendable {
+        case requests, streams
+    }
+
+    /// 429 for whoever shows one run token too often.
+    public static func runTokenLimitExceeded(_ limit: RunTokenLimit, retryAfterSeconds: Int) -> GatewayError {
+        let detail =
+            switch limit {
+            case .requests: "A run token may make \(Int(Limits.runTokenRequestsPerSecond)) requests a second; wait as Retry-After says."
+            case .streams: "A run token may have \(Limits.maxStreamsPerRunToken) event streams open at once; close one."
+            }
+        return GatewayError(status: 429, code: "run_token_limit_exceeded", detail: detail, retryAfterSeconds: retryAfterSeconds)
+    }
+
     /// The day's tokens are spent: a call with a reservation of `wanted` does not fit.
     public static func tokensSpent(limit: Int, used: Int, wanted: Int, day: UsageDay) -> GatewayError {
         GatewayError(

@@ -16,6 +16,7 @@ struct ConnectionEdge: Sendable {
     let times: ConnectionTimes
     let security: SecurityHeaders
     let refusals: RefusalLog
+    let shares: AddressShares
     /// nil: plain HTTP.
     let certificates: CertificateStore?
 }
@@ -43,6 +44,7 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
         channel.eventLoop.makeCompletedFuture {
             let connection = ConnectionGuard(edge)
             let pipeline = channel.pipeline.syncOperations
+            try pipeline.addHandler(AddressGate(shares: edge.shares, refusals: edge.refusals))
             if let certificates = edge.certificates {
                 try pipeline.addHandler(NIOSSLServerHandler(context: certificates.context))
                 try pipeline.addHandler(HandshakeWatch(time: edge.times.handshake, refusals: edge.refusals))

@@ -14,6 +14,7 @@ final class RefusalLog: Sendable {
         case handshakeFailed = "tls_handshake_failed"
         case handshakeTimeout = "tls_handshake_timeout"
         case stalled = "client_stalled"
+        case addressConnections = "too_many_connections_of_address"
     }
 
     private struct Second {

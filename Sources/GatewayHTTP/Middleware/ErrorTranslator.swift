@@ -72,6 +72,14 @@ struct ErrorTranslator: RouterMiddleware {
         switch error.code {
         case .connection, .queueFull, .shutDown, .timeout, .canceled:
             return .unavailable("The database cannot be reached just now; send the request again.", cause: cause)
+        case .scopeQueueFull:
+            return .unavailable(
+                "Too many lists, or changes of several parts, of this tenant wait already; send the request again when some have ended.",
+                cause: cause)
+        // The statement's time is over, or an operator ended it.
+        case .server where error.sqlState == "57014":
+            return .unavailable(
+                "The database took too long over this; ask for less, by a filter or a time, or send it again.", cause: cause)
         case .server:
             // Connection exception, insufficient resources, operator intervention, serialization failure, deadlock and a lock waited
             // for in vain.

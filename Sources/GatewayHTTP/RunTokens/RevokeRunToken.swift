@@ -11,7 +11,7 @@ struct RevokeRunToken: Operation {
         let run = try context.parameters.id("runId", "run", as: RunID.self)
         let token = try context.parameters.id("tokenId", "run_token", as: RunTokenID.self)
         try QueryReader.refuseAny(request)
-        try await gateway.runTokens.revoke(context.scope, token, of: run, by: context.author)
+        try await gateway.runTokens.revoke(context.principal, token, of: run, by: context.author)
         return Answer.noContent()
     }
 }

@@ -19,6 +19,8 @@ struct StreamRun: Operation {
         let cursor = try StreamOpening.cursor(request)
         // 204 makes EventSource stop asking (WHATWG HTML, server-sent events).
         if position.status.isTerminal, cursor >= position.lastSeq { return Answer.noContent() }
+        // Behind what may still answer otherwise, in front of the answer's head.
+        let share = try gateway.runTokens.openStream(context.principal)
         let sink = FeedSink(channel: context.channel, frame: EventChunk.frame, write: EventChunk.write)
         let (feeds, holds, tokens) = (gateway.feeds, gateway.keyHolds, gateway.runTokens)
         let (principal, channel) = (context.principal, context.channel)
@@ -29,6 +31,7 @@ struct StreamRun: Operation {
             status: .ok, headers: Self.headers,
             body: ResponseBody { writer in
                 defer { place?.release() }
+                defer { withExtendedLifetime(share) {} }
                 // Sent at once, so that the response's head has gone before live events are written beside this writer.
                 try await writer.write(Self.preamble)
                 do {

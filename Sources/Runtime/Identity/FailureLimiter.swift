@@ -5,21 +5,10 @@ import Synchronization
 /// many right ones that come at once, from behind one proxy say, are never held back. Guesses side by side may overdraw a
 /// bucket, by no more than the hash queue lets through, and the debt is paid in time.
 final class FailureLimiter: Sendable {
-    private struct Bucket {
-        var left: Double
-        var at: ContinuousClock.Instant
-
-        mutating func fill(to most: Double, perSecond: Double, _ now: ContinuousClock.Instant) {
-            let elapsed = (now - at).components
-            left = min(most, left + (Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18) * perSecond)
-            at = now
-        }
-    }
-
     private struct State {
-        var buckets: [IPAddress: Bucket] = [:]
+        var buckets: [IPAddress: RefillingBucket] = [:]
         /// Of those who found no room among the counted, and of connections without an address.
-        var others: Bucket?
+        var others: RefillingBucket?
         var sweptAt: ContinuousClock.Instant?
     }
 
@@ -76,15 +65,15 @@ final class FailureLimiter: Sendable {
         return state.buckets.count < maxAddresses ? address : nil
     }
 
-    private static func wait(_ slot: Bucket?, most: Double, perSecond: Double, _ now: ContinuousClock.Instant) -> Int? {
+    private static func wait(_ slot: RefillingBucket?, most: Double, perSecond: Double, _ now: ContinuousClock.Instant) -> Int? {
         guard var bucket = slot else { return nil }
         bucket.fill(to: most, perSecond: perSecond, now)
-        return bucket.left >= 1 ? nil : max(1, Int(((1 - bucket.left) / perSecond).rounded(.up)))
+        return bucket.wait(perSecond: perSecond)
     }
 
     /// The debt is bounded, as what is owed is waited for.
-    private static func take(_ slot: inout Bucket?, most: Double, perSecond: Double, _ now: ContinuousClock.Instant) {
-        var bucket = slot ?? Bucket(left: most, at: now)
+    private static func take(_ slot: inout RefillingBucket?, most: Double, perSecond: Double, _ now: ContinuousClock.Instant) {
+        var bucket = slot ?? RefillingBucket(left: most, at: now)
         bucket.fill(to: most, perSecond: perSecond, now)
         bucket.left = max(-most, bucket.left - 1)
         slot = bucket

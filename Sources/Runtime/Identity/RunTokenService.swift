@@ -33,10 +33,13 @@ public final class RunTokenService: Sendable {
     private let credentials: Credentials
     private let watch: AccessWatch
     private let failures: FailureLimiter
+    private let share = RunTokenShare()
     /// SHA-256 of tokens that were right before, of this process.
     private let known = Mutex<Set<[UInt8]>>([])
     private let lookups: MetricCounter
     private let heldBack: MetricCounter
+    private let refusedRequests: MetricCounter
+    private let refusedStreams: MetricCounter
 
     init(database: Database, watch: AccessWatch, configuration: GatewayConfiguration, metrics: MetricsRegistry) {
         self.database = database
@@ -47,17 +50,25 @@ public final class RunTokenService: Sendable {
         lookups = metrics.counter("hsafa_run_token_lookups_total", help: "Run tokens looked for in the database.")
         heldBack = metrics.counter(
             "hsafa_run_tokens_held_back_total", help: "Run tokens not looked at because their address had shown too many wrong ones.")
+        func refused(_ limit: String) -> MetricCounter {
+            let help = "Requests and streams refused because their run token had its share."
+            return metrics.counter("hsafa_run_token_refusals_total", help: help, labels: [("limit", limit)])
+        }
+        refusedRequests = refused("requests")
+        refusedStreams = refused("streams")
     }
 
     // MARK: Who asks
 
-    /// 401 for what is no good token, 403 for a suspended tenant, 429 when too many wrong ones came from `address`, which is asked for
-    /// tokens alone that this process has not seen to be right, 503 when it cannot be known.
+    /// 401 for what is no good token, 403 for a suspended tenant, 429 when the token asks too often, or too many wrong ones came from
+    /// `address`, which is asked for tokens alone that this process has not seen to be right, 503 when it cannot be known.
     public func authenticate(_ text: String?, from address: @Sendable () -> IPAddress?) async throws(GatewayError) -> Principal {
         // What has no right check sum is refused for the price of that.
         guard let text, let token = CredentialToken(text, kind: .runToken) else { throw .noRunToken }
         let hash = SHA256.hash(token.text.utf8)
         let isKnown = known.withLock { $0.contains(hash) }
+        // One that asks too often costs no look-up.
+        if isKnown { try take(hash) }
         if !isKnown, let seconds = failures.wait(address()) {
             heldBack.add()
             throw .tooManyFailures(retryAfterSeconds: seconds)
@@ -72,10 +83,28 @@ public final class RunTokenService: Sendable {
             throw .noRunToken
         }
         guard !record.isTenantSuspended else { throw .tenantSuspended }
-        if !isKnown { remember(hash) }
+        if !isKnown {
+            remember(hash)
+            try take(hash)
+        }
         return Principal(
             keyID: record.keyID, scope: record.scope, scopes: [], isAdmin: false, expiresAt: record.expiresAt,
             generation: record.keyGeneration, runToken: record.token)
+    }
+
+    private func take(_ hash: [UInt8]) throws(GatewayError) {
+        guard let seconds = share.take(hash) else { return }
+        refusedRequests.add()
+        throw .runTokenLimitExceeded(.requests, retryAfterSeconds: seconds)
+    }
+
+    /// Before a stream's answer begins: a place among those of its token, for as long as it is open; nil for keys, which have none of
+    /// their own. 429 when the token has as many as it may.
+    public func openStream(_ principal: Principal) throws(GatewayError) -> RunTokenStream? {
+        guard let token = principal.runToken else { return nil }
+        if let stream = share.openStream(token.tokenID) { return stream }
+        refusedStreams.add()
+        throw .runTokenLimitExceeded(.streams, retryAfterSeconds: 1)
     }
 
     /// For what stays open, once it can be told of changes: what was taken away since `authenticate` is noticed here, what comes later is
@@ -139,13 +168,17 @@ public final class RunTokenService: Sendable {
         return try await database.tenant(scope).runTokens(of: run)
     }
 
-    /// At once, everywhere; its streams end. Idempotent.
-    public func revoke(_ scope: TenantScope, _ id: RunTokenID, of run: RunID, by author: ChangeAuthor) async throws {
-        guard try await database.tenant(scope).changes(by: author).revokeRunToken(id, of: run) else {
-            guard try await database.tenant(scope).run(run) != nil else { throw GatewayError.notFound("run") }
-            guard try await database.tenant(scope).hasRunToken(id, of: run) else { throw GatewayError.notFound("run_token") }
-            return
+    /// At once, everywhere; its streams end. Idempotent. A key that may only read runs takes back what it gave out itself.
+    public func revoke(_ principal: Principal, _ id: RunTokenID, of run: RunID, by author: ChangeAuthor) async throws {
+        let scope = principal.scope
+        let tenant = database.tenant(scope)
+        // Who made a token never changes, so there is nothing between this and the change that could.
+        guard let issuer = try await tenant.runTokenIssuer(id, of: run) else {
+            guard try await tenant.run(run) != nil else { throw GatewayError.notFound("run") }
+            throw GatewayError.notFound("run_token")
         }
+        if issuer != principal.keyID { try principal.require(.runsWrite) }
+        guard try await tenant.changes(by: author).revokeRunToken(id, of: run) else { return }
         watch.committed(AccessChanges(runTokens: [.init(tenantID: scope.tenantID, tokenID: id)]))
     }
 }

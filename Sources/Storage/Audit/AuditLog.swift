@@ -75,7 +75,7 @@ extension TenantDatabase {
               AND (\(filter.to)::timestamptz IS NULL OR a.at < \(filter.to))
               AND (\(after?.at)::timestamptz IS NULL OR (a.at, a.audit_id) < (\(after?.at), \(after?.auditID)))
             ORDER BY a.at DESC, a.audit_id DESC LIMIT \(limit)
-            """
+            """, lane: .list
         ).mapRows(AuditRecord.init)
     }
 }

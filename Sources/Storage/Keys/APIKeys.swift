@@ -42,7 +42,7 @@ extension TenantDatabase {
             SELECT \(unsafeSQL: Self.keyColumns) FROM hsafa.api_keys
             WHERE tenant_id = \(tenantID) AND (\(after)::uuid IS NULL OR key_id < \(after))
             ORDER BY key_id DESC LIMIT \(limit)
-            """
+            """, lane: .list
         ).mapRows(Self.key)
     }
 

@@ -6,7 +6,7 @@ public import Postgres
 /// platform's admins.
 public struct Bootstrap: Sendable {
     let owner: PostgresClient
-    private let author: ChangeAuthor
+    let author: ChangeAuthor
 
     public init(owner: PostgresClient, author: ChangeAuthor = ChangeAuthor(kind: .operator, id: "unknown")) {
         self.owner = owner

@@ -91,7 +91,7 @@ extension TenantDatabase {
               AND least(t.expires_at, k.expires_at) > now()
               AND (r.finished_at IS NULL OR r.finished_at + make_interval(secs => \(Double(Limits.runTokenGraceSeconds))) > now())
             ORDER BY t.token_id DESC LIMIT \(Limits.maxRunTokensPerRun)
-            """
+            """, lane: .list
         ).mapRows { row throws(PostgresError) in
             RunTokenListing(
                 tokenID: try row.decode(0), grants: try row.decode(1, as: [String].self).compactMap(RunTokenGrant.init(rawValue:)),
@@ -109,10 +109,11 @@ extension TenantDatabase {
         ).first != nil
     }
 
-    public func hasRunToken(_ id: RunTokenID, of run: RunID) async throws(PostgresError) -> Bool {
+    /// The key that made it; nil: the run has no such token.
+    public func runTokenIssuer(_ id: RunTokenID, of run: RunID) async throws(PostgresError) -> APIKeyID? {
         try await query(
-            "SELECT 1 FROM hsafa.run_tokens WHERE tenant_id = \(tenantID) AND run_id = \(run) AND token_id = \(id)"
-        ).first != nil
+            "SELECT key_id FROM hsafa.run_tokens WHERE tenant_id = \(tenantID) AND run_id = \(run) AND token_id = \(id)"
+        ).first?.decode(0)
     }
 }
 

@@ -32,7 +32,7 @@ extension TenantDatabase {
               AND (\(after?.model)::text IS NULL OR u.day < '1970-01-01'::date + \((after?.day).map { Int32($0.daysSinceUnixEpoch) })
                 OR u.day = '1970-01-01'::date + \((after?.day).map { Int32($0.daysSinceUnixEpoch) }) AND u.model > \(after?.model))
             GROUP BY u.day, u.model ORDER BY u.day DESC, u.model LIMIT \(limit)
-            """
+            """, lane: .list
         ).mapRows { row throws(PostgresError) in
             UsageRecord(
                 day: UsageDay(daysSinceUnixEpoch: Int(try row.decode(0, as: Int32.self))), model: try row.decode(1),

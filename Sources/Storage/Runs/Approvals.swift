@@ -28,7 +28,7 @@ extension TenantDatabase {
             WHERE a.tenant_id = \(tenantID) AND (\(status?.rawValue)::text IS NULL OR a.status = \(status?.rawValue))
               AND (\(after)::uuid IS NULL OR a.call_id < \(after))
             ORDER BY a.call_id DESC LIMIT \(limit)
-            """
+            """, lane: .list
         ).mapRows(Self.approval)
     }
 

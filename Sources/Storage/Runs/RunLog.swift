@@ -175,7 +175,7 @@ extension TenantDatabase {
             ) counted
             WHERE position = 1 OR (position <= \(limit) AND bytes <= \(maxBytes))
             ORDER BY seq
-            """)
+            """, lane: .list)
         let events = try rows.mapRows(Self.event)
         let found = try rows.first?.decode(5, as: Int.self) ?? 0
         return Page(items: events, next: found > events.count ? events.last.map { String($0.seq) } : nil)

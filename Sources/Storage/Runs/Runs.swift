@@ -94,7 +94,8 @@ extension TenantDatabase {
         """
     }
 
-    /// Newest first. Run ids carry their time, so the page's key is the id.
+    /// Newest first. Run ids carry their time, so the page's key is the id, and the times of the filter bound it: an hour is more than the
+    /// clocks of a replica and of Postgres may differ.
     public func runs(_ filter: RunFilter, limit: Int, after: RunID?) async throws(PostgresError) -> [RunRecord] {
         try await query(
             """
@@ -106,10 +107,12 @@ extension TenantDatabase {
               AND (\(filter.status?.rawValue)::text IS NULL OR r.status = \(filter.status?.rawValue))
               AND (\(filter.agentID)::uuid IS NULL OR r.agent_id = \(filter.agentID))
               AND (\(filter.parentRunID)::uuid IS NULL OR r.parent_run_id = \(filter.parentRunID))
-              AND (\(filter.createdAfter)::timestamptz IS NULL OR r.created_at >= \(filter.createdAfter))
-              AND (\(filter.createdBefore)::timestamptz IS NULL OR r.created_at < \(filter.createdBefore))
+              AND (\(filter.createdAfter)::timestamptz IS NULL OR r.created_at >= \(filter.createdAfter)
+                AND r.run_id >= hsafa.uuid_at(\(filter.createdAfter)::timestamptz - interval '1 hour'))
+              AND (\(filter.createdBefore)::timestamptz IS NULL OR r.created_at < \(filter.createdBefore)
+                AND r.run_id < hsafa.uuid_at(\(filter.createdBefore)::timestamptz + interval '1 hour'))
             ORDER BY r.run_id DESC LIMIT \(limit)
-            """
+            """, lane: .list
         ).mapRows(Self.run)
     }
 

@@ -61,7 +61,7 @@ extension TenantDatabase {
             ) page
             WHERE position = 1 OR (position <= \(limit) AND bytes <= \(maxBytes))
             ORDER BY position
-            """)
+            """, lane: .list)
         let calls = try rows.mapRows(Self.call)
         let found = try rows.first?.decode(17, as: Int.self) ?? 0
         return Page(items: calls, next: found > calls.count ? calls.last?.callID.description : nil)

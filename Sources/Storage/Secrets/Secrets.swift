@@ -30,7 +30,7 @@ extension TenantDatabase {
             """
             SELECT \(unsafeSQL: Self.listingColumns) FROM hsafa.secrets
             WHERE tenant_id = \(tenantID) AND name > \(after ?? "") ORDER BY name LIMIT \(limit)
-            """
+            """, lane: .list
         ).mapRows(Self.listing)
     }
 

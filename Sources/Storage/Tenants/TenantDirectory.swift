@@ -54,7 +54,7 @@ public struct TenantDirectory: Sendable {
             """
             SELECT \(unsafeSQL: Self.columns)
             FROM hsafa.list_tenants(\(admin), \(TenantID?.none), \(status?.rawValue), \(after), \(Int32(limit)))
-            """
+            """, lane: .list
         ).mapRows(Self.tenant)
     }
 
@@ -100,7 +100,7 @@ public struct TenantDirectory: Sendable {
             SELECT tenant_id, audit_id, at, actor_kind, actor_id, action, target_kind, target_id, address, request_id, details
             FROM hsafa.list_audit(\(admin), \(tenant), \(filter.action), \(filter.actorID), \(filter.targetID), \(filter.from),
                 \(filter.to), \(after?.at), \(after?.auditID), \(Int32(limit)))
-            """
+            """, lane: .list
         ).mapRows(AuditRecord.init)
     }
 
