@@ -10,18 +10,24 @@ import Testing
 @testable import Runtime
 @testable import Storage
 
+@Suite(.timeLimit(.minutes(2)))
 struct ToolCallPreparerTests {
-    /// What else a loop has to do, a piece at a time.
+    /// What else a loop has to do, a piece at a time, until it ends.
     private final class Others: Sendable {
-        private let done = Mutex(0)
-        var count: Int { done.withLock { $0 } }
+        private let state = Mutex((done: 0, isOver: false))
+        var count: Int { state.withLock { $0.done } }
 
         func begin(on loop: any EventLoop) {
             loop.execute {
-                self.done.withLock { $0 += 1 }
-                self.begin(on: loop)
+                let goesOn = self.state.withLock { state in
+                    state.done += 1
+                    return !state.isOver
+                }
+                if goesOn { self.begin(on: loop) }
             }
         }
+
+        func end() { state.withLock { $0.isOver = true } }
     }
 
     @Test func `between any two calls of a step its loop serves others`() async throws {
@@ -46,7 +52,9 @@ struct ToolCallPreparerTests {
             others.begin(on: loop.next())
             let calls = (0..<Limits.maxToolCallsPerStep).map { ModelToolCall(providerCallID: "p\($0)", name: "t", arguments: "{}") }
             let before = others.count
-            return (await preparer.prepare(calls, counts: [:]), others.count - before)
+            let prepared = await preparer.prepare(calls, counts: [:])
+            defer { others.end() }
+            return (prepared, others.count - before)
         }
         #expect(prepared.admitted.count == Limits.maxToolCallsPerStep)
         #expect(served >= Limits.maxToolCallsPerStep - 1, "\(served)")
