@@ -135,7 +135,7 @@ let package = Package(
             [
                 "TestContract", "TestServers", "TestSupport", "Runtime", "Storage", "Domain", "JSON", "JSONSchema", "Postgres", "Redis",
                 "Argon2",
-                "Cryptography", "ModelProviders", lifecycle, logging, nioCore, nioPosix, nioSSL, httpClient,
+                "Cryptography", "ModelProviders", "MCP", lifecycle, logging, nioCore, nioPosix, nioSSL, httpClient,
             ]),
         tests(
             "HTTPTests",

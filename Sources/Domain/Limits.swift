@@ -74,6 +74,9 @@ public enum Limits {
     public static let accessPollSpacingMilliseconds = 20
     /// Changed keys, and changed tenants, of one poll; beyond it every cached principal is checked against its row.
     public static let maxAccessChanges = 10_000
+    /// Run tokens that were revoked are dropped after an hour: a look that reaches back further has missed some. A minute less, for a statement
+    /// that drops them at that moment.
+    public static let accessChangesSeconds = 3540
     /// When keys were last used is written down so often.
     public static let keyUseFlushSeconds = 10
     /// Wrong keys that one address may show in a row, and how many more a second afterwards; as many wrong enrolments beside them.

@@ -18,9 +18,12 @@ extension Limits {
     public static let mcpListSeconds = 15...300
     /// After a server could not be asked, its tools are missing for so long before it is asked again.
     public static let mcpAbsenceSeconds = 15
-    /// Lists of tools that a process keeps, and bytes of the schemas in them.
+    /// Schemas of one server's tools, compiled; tools beyond are refused.
+    public static let maxMCPListBytes = 16 << 20
+    /// Lists of tools that a process keeps, and what they take with their schemas compiled, of all tenants and of one.
     public static let maxKeptMCPLists = 1000
-    public static let maxKeptMCPBytes = 64 << 20
+    public static let maxKeptMCPBytes = 256 << 20
+    public static let maxKeptMCPBytesOfTenant = 32 << 20
     public static let maxKnownMCPEras = 4096
     public static let mcpEraSeconds = 3600
 
@@ -35,9 +38,13 @@ extension Limits {
     /// Addresses of a host that are judged, and those to which a connection is tried.
     public static let maxAddressesOfHost = 64
     public static let maxAddressesTried = 3
-    /// Threads that ask the system's resolver, how many may wait for them, and for how long.
-    public static let resolverThreads = 4
+    /// Threads that ask the system's resolver, how many of them one tenant may have at once, how many look-ups may wait for them, those of one
+    /// tenant among them, and for how long. One that nobody waits for any more keeps its thread until it ends, and never begins where it
+    /// had not.
+    public static let resolverThreads = 16
+    public static let resolutionsOfTenantAtOnce = 4
     public static let maxWaitingResolutions = 256
+    public static let maxWaitingResolutionsOfTenant = 64
     public static let resolveSeconds = 5
     /// How long an answer of the resolver is used, and how many are kept.
     public static let resolvedSeconds = 10

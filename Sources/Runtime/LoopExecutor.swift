@@ -1,4 +1,5 @@
 public import NIOCore
+import NIOPosix
 
 /// Runs a task, its child tasks and the default actors it calls on one event loop: what such a task awaits of that loop, or hands to it,
 /// costs no other thread's wake-up, which is what a short request costs most (docs/decisions/0016).
@@ -12,5 +13,11 @@ public final class LoopExecutor: TaskExecutor {
     public func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         loop.execute { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+    }
+
+    /// Whatever else waits for the loop of this task comes first. Without a loop, as `Task.yield()`, which goes by way of another thread.
+    static func yield() async {
+        guard let loop = MultiThreadedEventLoopGroup.currentEventLoop else { return await Task.yield() }
+        await withCheckedContinuation { continuation in loop.execute { continuation.resume() } }
     }
 }

@@ -30,8 +30,10 @@ public struct UnansweredCall: Sendable {
     public let runID: RunID
     public let callID: CallID
     public let agentName: String
+    public let tool: String
     /// Of the device.
     public let labels: [String: String]
+    public let allowedTools: [String]?
 }
 
 /// One more time that a call goes to its device.
@@ -123,7 +125,7 @@ extension TenantDatabase {
     public func unansweredCalls(of device: DeviceID, except: [CallID], limit: Int) async throws(PostgresError) -> [UnansweredCall] {
         try await query(
             """
-            SELECT c.run_id, c.call_id, r.agent_name, d.labels
+            SELECT c.run_id, c.call_id, r.agent_name, d.labels, c.tool, d.allowed_tools
             FROM hsafa.tool_calls c
             JOIN hsafa.runs r ON r.tenant_id = c.tenant_id AND r.run_id = c.run_id
             JOIN hsafa.devices d ON d.tenant_id = c.tenant_id AND d.device_id = c.device_id
@@ -133,7 +135,8 @@ extension TenantDatabase {
             """
         ).mapRows { row throws(PostgresError) in
             UnansweredCall(
-                runID: try row.decode(0), callID: try row.decode(1), agentName: try row.decode(2), labels: try Self.labels(row, 3))
+                runID: try row.decode(0), callID: try row.decode(1), agentName: try row.decode(2), tool: try row.decode(4),
+                labels: try Self.labels(row, 3), allowedTools: try row.decode(5))
         }
     }
 

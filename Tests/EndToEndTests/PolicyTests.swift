@@ -4,6 +4,7 @@ import Glibc
 import HsafaClient
 import JSON
 import Storage
+import TestServers
 import TestSupport
 import Testing
 
@@ -18,11 +19,7 @@ import Testing
         """
 
     private func withFolder<R>(_ policy: String, _ body: (String) async throws -> R) async throws -> R {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "policies-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        try write(policy, to: folder)
-        return try await body(folder)
+        try await body(try temporaryFolder(["policy.yaml": policy]))
     }
 
     private static func config(_ name: String, _ step: String) -> RawJSON {

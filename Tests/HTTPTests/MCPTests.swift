@@ -178,19 +178,17 @@ struct MCPTests {
     }
 
     @Test func `policy decides about discovered tools`() async throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("policies-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        try """
-        version: 1
-        rules:
-          - id: servers
-            targets: [server]
-            effect: allow
-          - id: no-failing
-            tools: ["docs.f*"]
-            effect: deny
-        """.write(toFile: folder + "/rules.yaml", atomically: true, encoding: .utf8)
+        let rules = """
+            version: 1
+            rules:
+              - id: servers
+                targets: [server]
+                effect: allow
+              - id: no-failing
+                tools: ["docs.f*"]
+                effect: deny
+            """
+        let folder = try temporaryFolder(["rules.yaml": rules])
         let gateway = try await TestGateway.running(in: try await .fresh()) { $0.policiesDirectory = folder }
         let tenant = try await TestTenant.make(on: gateway)
         let url = try await MCPServerProcess.shared(.two, .http).url

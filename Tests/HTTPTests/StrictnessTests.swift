@@ -1,3 +1,4 @@
+import Domain
 import HTTPTypes
 import HsafaClient
 import JSON
@@ -16,18 +17,30 @@ struct StrictnessTests {
         let tenant: TestTenant
         let things: TenantThings
         let admin: HsafaClient
+        /// A call of an external system, which it may answer with its token.
+        let external: (callID: String, token: String)
 
         static func make() async throws -> Ground {
             let tenant = try await TestTenant.make()
+            let run = try await tenant.run("outside", steps: [Config.calls("outside")], tools: [ToolTarget.external.tool("outside")])
+            let call = try #require(try await tenant.pendingCalls(run).first?["callId"]?.string)
+            let token = ResultToken.make(
+                tenant.scope.tenantID, try #require(RunID(run)), try #require(CallID(call)), try #require(TestGateway.masterKeys))
+            SuiteLog.noteSecret(String(token.dropFirst(4)))
             return Ground(
-                tenant: tenant, things: try await TenantThings.make(tenant), admin: try await AdminTests.admin(tenant.gateway).client)
+                tenant: tenant, things: try await TenantThings.make(tenant), admin: try await AdminTests.admin(tenant.gateway).client,
+                external: (call, token))
         }
 
         func path(_ route: Route) throws -> String {
-            try #require(TenantThings.path(route.path) { things.ids[$0] }, "TenantThings makes nothing for \(route.path)")
+            if route.operationID == "submitExternalResult" { return try #require(TenantThings.path(route.path) { _ in external.callID }) }
+            return try #require(TenantThings.path(route.path) { things.ids[$0] }, "TenantThings makes nothing for \(route.path)")
         }
 
-        func client(_ route: Route) -> HsafaClient { route.requirement == .admin ? admin : tenant.client }
+        func client(_ route: Route) -> HsafaClient {
+            if route.operationID == "submitExternalResult" { return tenant.gateway.client(key: external.token) }
+            return route.requirement == .admin ? admin : tenant.client
+        }
         var fingerprint: [String: String] { get async throws { try await tenant.gateway.environment.fingerprint(of: tenant) } }
     }
 
@@ -59,7 +72,7 @@ struct StrictnessTests {
     }
 
     /// Who has no token of this gateway is told nothing about the rest of the request.
-    private static let tokenFirst: Set<String> = ["enrollDevice", "submitExternalResult"]
+    private static let tokenFirst: Set<String> = ["enrollDevice"]
 
     private func expectRefusal(_ answer: Answer, _ bad: BadBody, _ route: Route) {
         let what =

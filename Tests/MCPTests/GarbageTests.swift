@@ -80,6 +80,25 @@ struct GarbageTests {
         }
     }
 
+    @Test func `of an error that was shortened nothing is read but its status`() async throws {
+        let limit = MCPLimits().maxErrorBodyBytes
+        let error = #"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"said"}}"#
+        @Sendable func answer(_ request: RawRequest) -> RawReply {
+            if request.body.contains("tools/list") {
+                return .json(Self.result(request, #"{"resultType":"complete","tools":[{"name":"echo","inputSchema":{"type":"object"}}]}"#))
+            }
+            let length = limit + (request.body.contains("long") ? 1 : 0)
+            return Self.modern(request) { _ in .json(error + String(repeating: " ", count: length - error.utf8.count), status: 500) }
+        }
+        try await RawServer.with(answer) { server in
+            try await Conversing.with(server.url) { session async throws in
+                #expect(await #expect(throws: MCPError.self) { try await session.json("echo") }?.message.contains("said") == true)
+                let cut = await #expect(throws: MCPError.self) { try await session.json("echo", #"{"a":"long"}"#) }
+                #expect(cut?.message.contains("said") == false && cut?.httpStatus == 500)
+            }
+        }
+    }
+
     struct Wrong: Sendable, CustomTestStringConvertible {
         let testDescription: String
         let reply: @Sendable (RawRequest) -> RawReply

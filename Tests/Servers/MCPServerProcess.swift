@@ -52,7 +52,7 @@ public final class MCPServerProcess: Sendable {
         } catch {
             throw ServerFailure(description: "no MCP server: run scripts/mcp-servers.sh, as make test does (\(error))")
         }
-        stopAtExit(process.pid)
+        stopAtExit(process)
         self.input = input.fileHandleForWriting
         try input.fileHandleForReading.close()
         try output.fileHandleForWriting.close()
@@ -68,6 +68,6 @@ public final class MCPServerProcess: Sendable {
     /// SIGKILL: as a crash.
     public func kill() {
         process.kill()
-        forgetAtExit(process.pid)
+        forgetAtExit(process)
     }
 }

@@ -40,7 +40,7 @@ public final class ThrowawayRedis: Sendable {
     public func start() async throws {
         let process = try ChildProcess(
             ["redis-server"] + arguments + ["--save", "", "--appendonly", "no", "--dir", folder] + extra)
-        stopAtExit(process.pid)
+        stopAtExit(process)
         self.process.withLock { $0 = process }
         for _ in 0..<12_000 {
             if let channel = try? await connect() {
@@ -77,7 +77,7 @@ public final class ThrowawayRedis: Sendable {
     public func kill() {
         guard let process = process.withLock({ $0 }) else { return }
         process.kill()
-        forgetAtExit(process.pid)
+        forgetAtExit(process)
     }
 
     /// Connections stay, and nothing is answered any more until `resume`.

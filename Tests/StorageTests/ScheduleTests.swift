@@ -50,6 +50,43 @@ struct ScheduleTests {
         }
     }
 
+    @Test func `what a process has under way counts in a tenant's share of its next look`() async throws {
+        try await StorageDatabase.with { db in
+            let many = try await StorageRun.start(db)
+            try await many.ask((0..<20).map { _ in Self.posted() })
+            let few = try await StorageRun.start(db)
+            try await few.ask([Self.posted()])
+            func take(share: Int, _ underWay: [TenantID: Int]) async throws -> [DueCall] {
+                try await db.database.takeDueCalls(.delivery, limit: 64, share: share, except: [], underWay: underWay)
+            }
+            #expect(try await take(share: 8, [many.scope.tenantID: 5]).filter { $0.scope == many.scope }.count == 3)
+            #expect(try await take(share: 1, [many.scope.tenantID: 1, few.scope.tenantID: 1]).isEmpty)
+            #expect(try await take(share: 1, [:]).map(\.scope) == [many.scope], "one of each tenant that has none; few's was taken")
+        }
+    }
+
+    @Test func `a timer that was set has its run's time, unless the call's was over before`() async throws {
+        try await StorageDatabase.with { db in
+            for isOver in [false, true] {
+                let run = try await StorageRun.start(db)
+                let call = StorageRun.call(.server)
+                let state = try await run.ask([call])
+                let asked = try #require(try await run.tenant.toolCall(call.callID)?.deadlineAt)
+                if isOver {
+                    try await db.asOwner(
+                        run.scope,
+                        "UPDATE hsafa.tool_calls SET deadline_at = now() - interval '1 second' WHERE tenant_id = \(run.scope.tenantID)")
+                }
+                let timer = try #require(RunMachine.schedule(call.callID, at: Timestamp.now().adding(seconds: 1), in: state))
+                let answer = try await run.tenant.transition(
+                    timer, of: run.runID, after: state.lastSeq, claim: run.claimed.claimNumber, at: .now())
+                #expect(answer.verdict == .applied)
+                let deadline = try #require(try await run.tenant.toolCall(call.callID)?.deadlineAt)
+                #expect(isOver ? deadline < asked : deadline == run.claimed.deadlineAt, "\(deadline)")
+            }
+        }
+    }
+
     @Test func `takers beside each other never have the same call`() async throws {
         try await StorageDatabase.with { db in
             var runs: [StorageRun] = []
@@ -84,7 +121,7 @@ struct ScheduleTests {
                 try await run.tenant.transition(approved, of: run.runID, after: state.lastSeq, claim: nil, at: .now()).verdict == .applied)
             let due = try #require(try await take(db).first)
             #expect(due.callID == held.callID)
-            try await run.tenant.reschedule(held.callID, of: run.runID, afterMilliseconds: 0)
+            try await run.tenant.reschedule(held.callID, of: run.runID, afterMilliseconds: 0, attempt: 1, error: "No.")
             #expect(try await take(db).map(\.attempt) == [2])
             #expect(try await run.record(.result(.null, source: .external), of: held.callID) == .applied)
             #expect(try await count(db, run) == 0)

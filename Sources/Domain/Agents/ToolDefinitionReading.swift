@@ -25,6 +25,11 @@ extension ToolDefinition {
         // A timer's own time is its bound; policy's and a config's may be shorter.
         let seconds = if case .waiting = serverKind { Limits.maxWaitingSeconds } else { Limits.defaultToolSeconds }
         timeoutSeconds = try reader.optionalInt("timeoutSeconds", in: 1...Limits.maxToolSeconds) ?? seconds
+        if case .waiting(let waiting) = serverKind, let wait = waiting.seconds, wait > timeoutSeconds {
+            throw JSONViolation(
+                pointer: reader.pointer(to: "execution") + "/seconds", message: "must be at most timeoutSeconds, which is \(timeoutSeconds)"
+            )
+        }
         try reader.finish()
     }
 

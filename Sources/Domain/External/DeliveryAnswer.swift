@@ -5,7 +5,7 @@ public enum DeliveryAnswer: Sendable, Hashable {
     case outcome(ToolOutcome)
     /// 202: the result comes later.
     case accepted
-    /// Another attempt may succeed; the text is for logs.
+    /// Another attempt may succeed; the sentence says why this one did not.
     case retry(String)
 
     /// 200 and its like are the result or `{"error":{…}}`, 204 a result of null, 202 a promise. What may pass (408, 425, 429, 5xx) is tried
@@ -16,7 +16,7 @@ public enum DeliveryAnswer: Sendable, Hashable {
         case 204, 205: return .outcome(.result(.null, source: .external))
         case 200...299: return .outcome(outcome(body, isCut: isCut))
         case 300...399: return .outcome(failed("redirect_refused", "The tool's system answered \(status); redirects are not followed."))
-        case 408, 425, 429, 500...599: return .retry("answered \(status)")
+        case 408, 425, 429, 500...599: return .retry("The tool's system answered \(status).")
         case 410: return .outcome(failed("external_gone", "The tool's system answered 410: it is there no more."))
         default:
             let text = ResultCut.text(body.prefix(Limits.maxShownFailureBytes)).map { $0.isEmpty ? "." : ": \($0)" } ?? "."

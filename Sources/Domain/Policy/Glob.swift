@@ -25,6 +25,11 @@ public struct Glob: Sendable, Hashable {
     private static let star = UInt8(ascii: "*")
     private static let question = UInt8(ascii: "?")
 
+    /// Whether one of the patterns, where there are any, lets it be: a device's `allowedTools`.
+    public static func allow(_ text: String, in patterns: [String]?) -> Bool {
+        patterns.map { $0.contains { Glob($0).matches(text) } } ?? true
+    }
+
     public var isAnything: Bool { form == .anything }
     /// No wildcard in it.
     public var isLiteral: Bool { form == .literal }

@@ -74,6 +74,20 @@ public struct SecretValues: Sendable {
         return Array(whole.dropLast(needles.reduce(0) { max($0, Self.begun($1.bytes, atEndOf: whole)) }))
     }
 
+    /// Without them, of an answer that will be shown: JSON as JSON; of what does not parse, or was shortened, as text in which JSON's escapes
+    /// are resolved, if one of them stands there only so.
+    public func cut(fromAnswer bytes: [UInt8], isShortened: Bool) -> [UInt8] {
+        guard !isEmpty, !bytes.isEmpty else { return bytes }
+        if !isShortened, let json = try? RawJSON(validating: bytes, limits: JSONLimits(maxBytes: bytes.count)) {
+            return cut(from: json).bytes
+        }
+        let plain = cut(from: bytes, isShortened: isShortened)
+        guard bytes.contains(UInt8(ascii: "\\")) else { return plain }
+        let resolved = JSONEscapes.resolved(plain, isShortened: isShortened)
+        let cut = cut(from: resolved, isShortened: isShortened)
+        return cut == resolved ? plain : cut
+    }
+
     /// How many bytes at the end are the beginning of the needle (Knuth, Morris and Pratt: in linear time).
     private static func begun(_ needle: [UInt8], atEndOf bytes: [UInt8]) -> Int {
         var borders = [Int](repeating: 0, count: needle.count)

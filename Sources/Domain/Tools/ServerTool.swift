@@ -29,6 +29,9 @@ public struct WaitingTool: Sendable, Hashable {
 
     private let moment: Moment
 
+    /// Where the config says how long it takes, whatever the arguments are.
+    var seconds: Int? { if case .seconds(let seconds) = moment { seconds } else { nil } }
+
     init(reading node: JSONNode, at pointer: String) throws(JSONViolation) {
         var reader = try JSONObjectReader(node, at: pointer)
         let (seconds, until) = (try reader.optionalNode("seconds"), try reader.optionalNode("until"))

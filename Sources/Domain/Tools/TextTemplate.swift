@@ -92,12 +92,12 @@ public struct TextTemplate: Sendable, Hashable {
 }
 
 /// What goes into templates: a call's arguments, and the secrets that the config names.
-public struct TemplateValues: Sendable {
-    public let arguments: JSONNode
+public struct TemplateValues {
+    private let arguments: MemberIndex
     private let secrets: [String: String]
 
     public init(arguments: JSONNode, secrets: [Secret]) {
-        self.arguments = arguments
+        self.arguments = MemberIndex(arguments)
         self.secrets = Dictionary(secrets.map { ($0.name, $0.value) }) { first, _ in first }
     }
 
@@ -107,18 +107,51 @@ public struct TemplateValues: Sendable {
     }
 
     func node(_ path: [String]) -> JSONNode? {
-        var node = arguments
-        for name in path {
-            guard node.kind == .object, let next = node[name] else { return nil }
-            node = next
+        var place = arguments
+        for name in path.dropLast() {
+            guard let next = place.object(name) else { return nil }
+            place = next
         }
-        return node.isNull ? nil : node
+        guard let node = path.last.map({ place.member($0) }) ?? place.node, !node.isNull else { return nil }
+        return node
     }
+
+    /// Members of the arguments that were read so far, for all places together.
+    var membersRead: Int { arguments.membersRead }
 
     /// A string as it is, anything else as its JSON; nil when absent or null.
     func argument(_ path: [String]) -> String? {
         node(path).map { $0.string ?? String(decoding: $0.raw, as: UTF8.self) }
     }
+}
+
+/// An object's members by their names. It is read once, when the first of them is asked for, so that a template of many places over many
+/// members takes time in proportion to both, not to their product.
+private final class MemberIndex {
+    let node: JSONNode
+    private var members: [String: JSONNode]?
+    private var objects: [String: MemberIndex] = [:]
+
+    init(_ node: JSONNode) { self.node = node }
+
+    /// nil when there is none; of repeated names, where they were allowed, the last.
+    func member(_ name: String) -> JSONNode? {
+        if let members { return members[name] }
+        // What is no object has none.
+        let read = Dictionary(node.members.map { ($0.key, $0.value) }) { _, last in last }
+        members = read
+        return read[name]
+    }
+
+    func object(_ name: String) -> MemberIndex? {
+        if let known = objects[name] { return known }
+        guard let node = member(name), node.kind == .object else { return nil }
+        let index = MemberIndex(node)
+        objects[name] = index
+        return index
+    }
+
+    var membersRead: Int { objects.values.reduce(members == nil ? 0 : node.count) { $0 + $1.membersRead } }
 }
 
 /// What is wrong with a template, or with what was put into it; reads after the name of the field.

@@ -135,7 +135,7 @@ public struct ArgumentsSchema: Sendable, Hashable {
     public func hash(into hasher: inout Hasher) { hasher.combine(json) }
 
     /// About what it takes in memory.
-    var compiledBytes: Int { compiled.compiledBytes }
+    public var compiledBytes: Int { compiled.compiledBytes }
 
     /// What is wrong with a call's arguments, bounded in itself and in the work that it takes; empty: nothing.
     public func violations(of arguments: JSONNode) -> [JSONViolation] { compiled.violations(of: arguments) }

@@ -33,6 +33,16 @@ extension RunOrigin {
     }
 }
 
+extension ToolCallRecord.FailedDelivery {
+    fileprivate var json: RawJSON {
+        RawJSON.object { writer in
+            writer.field("attempts", int: attempts)
+            writer.field("lastError", string: lastError)
+            writer.field("nextAttemptAt", timeIfPresent: nextAttemptAt)
+        }
+    }
+}
+
 extension ToolCallRecord {
     func write(to writer: inout JSONWriter) {
         writer.field("callId", string: callID.description)
@@ -46,6 +56,7 @@ extension ToolCallRecord {
         writer.field("deviceId", stringIfPresent: deviceID?.description)
         writer.field("childRunId", stringIfPresent: childRunID?.description)
         writer.field("attempts", int: attempts)
+        writer.field("delivery", rawIfPresent: delivery?.json)
         writer.field("createdAt", time: createdAt)
         writer.field("deadline", time: deadlineAt)
         writer.field("finishedAt", timeIfPresent: finishedAt)

@@ -70,9 +70,10 @@ struct Wire: Sendable {
             throw Self.unauthorized(status, challenge: withheld(response.field("www-authenticate")))
         default: break
         }
-        let body = try await errorBody(response)
-        // The era of 2026-07-28 gives its errors with a status; so may others.
-        if let failure = Self.failure(in: body) {
+        let (body, isShortened) = try await errorBody(response)
+        // The era of 2026-07-28 gives its errors with a status; so may others. Of what was shortened nothing is read: of a credential at its
+        // end the beginning would be left, which nobody recognises.
+        if !isShortened, let failure = Self.failure(in: withholding(body)) {
             if status == 404, hasSession { throw Self.status(status, body: body, lostSession: true) }
             throw failure.error(httpStatus: status)
         }
@@ -113,18 +114,20 @@ struct Wire: Sendable {
         return failure
     }
 
-    private func errorBody(_ response: HTTPClientResponse) async throws -> [UInt8] {
+    private func errorBody(_ response: HTTPClientResponse) async throws -> (bytes: [UInt8], isShortened: Bool) {
         var bytes: [UInt8] = []
+        var isBroken = false
         var body = response.body.makeAsyncIterator()
         do {
-            while bytes.count < limits.maxErrorBodyBytes, let buffer = try await body.next() {
-                bytes.append(contentsOf: buffer.readableBytesView.prefix(limits.maxErrorBodyBytes - bytes.count))
+            while bytes.count <= limits.maxErrorBodyBytes, let buffer = try await body.next() {
+                bytes.append(contentsOf: buffer.readableBytesView.prefix(limits.maxErrorBodyBytes + 1 - bytes.count))
             }
         } catch {
             // The status alone says enough.
+            isBroken = true
         }
         try Task.checkCancellation()
-        return withholding(bytes)
+        return (bytes, isBroken || bytes.count > limits.maxErrorBodyBytes)
     }
 
     /// The whole of a JSON answer.

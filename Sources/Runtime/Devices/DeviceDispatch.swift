@@ -114,7 +114,7 @@ extension DeviceHub {
         var passes: [DeviceID: ToolPass] = [:]
         var devices: [DispatchCandidate.Device] = []
         for device in rows.compactMap(\.device) {
-            let isAllowed = device.allowedTools.map { $0.contains { Glob($0).matches(rows[0].tool) } } ?? true
+            let isAllowed = Glob.allow(rows[0].tool, in: device.allowedTools)
             // A session of this process that is not here has just ended; its row is about to say so.
             guard isAllowed, device.replicaID != replicaID || registry.session(of: device.deviceID) != nil else { continue }
             // What policy says of this very device.

@@ -8,7 +8,8 @@ extension DeviceHub {
     private static let repeatBatch = 8
 
     /// Sends the open calls that this socket was not sent, a few at a time, as long as it takes them. Each is asked of the gate again:
-    /// days may have passed since the device was asked, and policy may deny by now what it allowed then.
+    /// days may have passed since the device was asked, and policy may deny by now what it allowed then, or the device's `allowedTools` no
+    /// longer name the tool.
     func repeatCalls(of session: DeviceSession, _ identity: DeviceIdentity) async {
         guard session.beginRepeating() else { return }
         defer { session.endRepeating() }
@@ -35,7 +36,7 @@ extension DeviceHub {
         }
     }
 
-    /// Of those among them that policy still allows. The others are over by then: the device, which may have begun, is told to stop.
+    /// Of those among them that policy and the device's own list still allow. The others are over by then: the device, which may have begun, is told to stop.
     private func passes(
         for calls: [UnansweredCall], _ session: DeviceSession, _ identity: DeviceIdentity
     ) async throws -> [CallID: ToolPass] {
@@ -46,7 +47,8 @@ extension DeviceHub {
             let decision = try await runs.decide(identity.scope, call.runID) { state in
                 found.withLock { $0 = nil }
                 guard let known = state.call(call.callID), known.isOpen, known.deviceID == identity.deviceID else { return nil }
-                switch rules.again(agent: call.agentName, known, device: call.labels) {
+                let isAllowed = Glob.allow(call.tool, in: call.allowedTools)
+                switch rules.again(agent: call.agentName, known, device: call.labels, isAllowed: isAllowed) {
                 case .pass(let pass): found.withLock { $0 = pass }
                 case .refused(let outcome, let record):
                     var refusal = RunMachine.record(outcome, of: call.callID, in: state)

@@ -86,7 +86,7 @@ public final class EgressGuard: Sendable {
         let addresses: [IPAddress] =
             switch url.host {
             case .address(let address): [address]
-            case .name(let name): try await resolver.addresses(of: name)
+            case .name(let name): try await resolver.addresses(of: name, for: tenant.tenantID)
             }
         for rules in layers {
             if case .refused(let refusal) = rules.decide(url.host, port: url.port, addresses: addresses, tenantSlug: tenant.slug) {

@@ -7,7 +7,9 @@ import Synchronization
 /// What a name stands for. Tests have one of their own, which changes its answers as an attacker's would.
 public protocol HostResolver: Sendable {
     /// All addresses, in the order in which they should be tried; never empty.
-    func addresses(of name: String) async throws(EgressError) -> [IPAddress]
+    ///
+    /// - Parameter tenant: whose request asks.
+    func addresses(of name: String, for tenant: TenantID) async throws(EgressError) -> [IPAddress]
 }
 
 /// getaddrinfo, on threads of its own: its answers are kept for some seconds, and those who wait are bounded in number and time.
@@ -17,45 +19,79 @@ final class SystemResolver: HostResolver {
         let at: ContinuousClock.Instant
     }
 
+    private struct LookUp {
+        let name: String
+        let promise: EventLoopPromise<[IPAddress]?>
+    }
+
     private struct State {
         var answers: [String: Answer] = [:]
-        var waiting = 0
+        var turns = ResolverTurns<LookUp>(threads: Limits.resolverThreads)
+    }
+
+    private enum Entry {
+        case known([IPAddress])
+        case waits(id: Int, EventLoopFuture<[IPAddress]?>)
+        case full
     }
 
     private let threads: NIOThreadPool
     private let loops: any EventLoopGroup
+    private let ask: @Sendable (String) -> [IPAddress]?
     private let state = Mutex(State())
 
-    init(loops: any EventLoopGroup) {
+    /// - Parameter ask: takes as long as it takes; nil when the name has no address, or one that cannot be judged.
+    init(loops: any EventLoopGroup, ask: @escaping @Sendable (String) -> [IPAddress]? = { SystemResolver.lookUp($0) }) {
         self.loops = loops
+        self.ask = ask
         threads = NIOThreadPool(numberOfThreads: Limits.resolverThreads)
         threads.start()
     }
 
     func shutDown() { threads.shutdownGracefully { _ in } }
 
-    func addresses(of name: String) async throws(EgressError) -> [IPAddress] {
+    func addresses(of name: String, for tenant: TenantID) async throws(EgressError) -> [IPAddress] {
         let now = ContinuousClock.now
-        let (known, mayAsk) = state.withLock { state -> ([IPAddress]?, Bool) in
-            if let answer = state.answers[name], now - answer.at < .seconds(Limits.resolvedSeconds) { return (answer.addresses, false) }
-            guard state.waiting < Limits.maxWaitingResolutions else { return (nil, false) }
-            state.waiting += 1
-            return (nil, true)
+        switch enter(name, tenant, now) {
+        case .known(let addresses): return addresses
+        case .full: throw .busy
+        case .waits(let id, let future):
+            begin()
+            let found = (try? await future.get()) ?? nil
+            state.withLock { $0.turns.leave(id) }
+            guard let found, !found.isEmpty else { throw .unresolved(name) }
+            keep(Answer(addresses: found, at: now), name)
+            return found
         }
-        if let known { return known }
-        guard mayAsk else { throw .busy }
-        let promise = loops.any().makePromise(of: [IPAddress]?.self)
-        let timer = loops.any().scheduleTask(in: .seconds(Int64(Limits.resolveSeconds))) { promise.succeed(nil) }
-        threads.submit { work in
-            self.state.withLock { $0.waiting -= 1 }
-            // The first to succeed counts: an answer that comes after the timer is for nobody.
-            promise.succeed(work == .active ? Self.lookUp(name) : nil)
+    }
+
+    private func enter(_ name: String, _ tenant: TenantID, _ now: ContinuousClock.Instant) -> Entry {
+        let loop = loops.any()
+        let promise = loop.makePromise(of: [IPAddress]?.self)
+        let entry = state.withLock { state -> Entry in
+            if let answer = state.answers[name], now - answer.at < .seconds(Limits.resolvedSeconds) { return .known(answer.addresses) }
+            guard let id = state.turns.enter(LookUp(name: name, promise: promise), of: tenant) else { return .full }
+            return .waits(id: id, promise.futureResult)
         }
-        let found = (try? await promise.futureResult.get()) ?? nil
-        timer.cancel()
-        guard let found, !found.isEmpty else { throw .unresolved(name) }
-        keep(Answer(addresses: found, at: now), name)
-        return found
+        guard case .waits = entry else {
+            promise.succeed(nil)
+            return entry
+        }
+        // The first to succeed counts: an answer that comes after the timer is for nobody.
+        let timer = loop.scheduleTask(in: .seconds(Int64(Limits.resolveSeconds))) { promise.succeed(nil) }
+        promise.futureResult.whenComplete { _ in timer.cancel() }
+        return entry
+    }
+
+    /// Those whose turn it is. One whose time was over before is gone from the queue.
+    private func begin() {
+        while let (lookUp, tenant) = state.withLock({ $0.turns.next() }) {
+            threads.submit { work in
+                lookUp.promise.succeed(work == .active ? self.ask(lookUp.name) : nil)
+                self.state.withLock { $0.turns.ended(of: tenant) }
+                self.begin()
+            }
+        }
     }
 
     private func keep(_ answer: Answer, _ name: String) {
@@ -68,8 +104,7 @@ final class SystemResolver: HostResolver {
         }
     }
 
-    /// nil when the name has no address, or one that cannot be judged.
-    private static func lookUp(_ name: String) -> [IPAddress]? {
+    static func lookUp(_ name: String) -> [IPAddress]? {
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)

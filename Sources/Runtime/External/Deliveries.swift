@@ -54,7 +54,8 @@ struct Deliveries: Sendable {
         do { try await deliver(due) } catch {
             // What was posted and not written down is posted again, under the same id.
             guard !(error is CancellationError) else { return }
-            do { try await retry(due, "\(error)", afterMilliseconds: nil) } catch {
+            let message = "The gateway could not make the attempt; it tries again."
+            do { try await retry(due, message, cause: "\(error)", afterMilliseconds: nil) } catch {
                 logger.warning("delivery cut short; it is tried again", metadata: ["run": "\(due.runID)", "cause": "\(error)"])
             }
         }
@@ -90,9 +91,10 @@ struct Deliveries: Sendable {
         case .accepted:
             counters.accepted.add()
             _ = try await runs.decide(due.scope, due.runID) { RunMachine.accept(due.callID, attempt: due.attempt, in: $0) }
-        case .retry(let cause):
+        case .retry(let message):
             counters.retried.add()
-            try await retry(due, values.cut(from: cause), afterMilliseconds: answer.retryAfterMilliseconds)
+            try await retry(
+                due, values.cut(from: message), cause: values.cut(from: answer.cause), afterMilliseconds: answer.retryAfterMilliseconds)
         }
     }
 
@@ -107,7 +109,8 @@ struct Deliveries: Sendable {
         }
     }
 
-    private func retry(_ due: DueCall, _ cause: String, afterMilliseconds wanted: Int?) async throws {
+    /// - Parameter message: for the tenant, without secrets; `cause` is for the log.
+    private func retry(_ due: DueCall, _ message: String, cause: String, afterMilliseconds wanted: Int?) async throws {
         let doubled = Limits.firstRetrySeconds << min(max(due.attempt - 1, 0), 16)
         let backOff = Double(min(doubled, Limits.lastRetrySeconds)) * 1000 * .random(in: 0.75...1.25)
         let delay = max(Int(backOff), wanted ?? 0)
@@ -115,9 +118,10 @@ struct Deliveries: Sendable {
             "delivery failed; it is tried again",
             metadata: [
                 "run": "\(due.runID)", "call": "\(due.callID)", "attempt": "\(due.attempt)", "inMilliseconds": "\(delay)",
-                "cause": "\(cause)",
+                "error": "\(message)", "cause": "\(cause)",
             ])
-        try await database.tenant(due.scope).reschedule(due.callID, of: due.runID, afterMilliseconds: delay)
+        try await database.tenant(due.scope).reschedule(
+            due.callID, of: due.runID, afterMilliseconds: delay, attempt: due.attempt, error: message)
         times.note(inMilliseconds: delay)
     }
 }

@@ -22,6 +22,8 @@ struct Delivery: Sendable {
         let meaning: DeliveryAnswer
         /// As the system wants it, bounded.
         var retryAfterMilliseconds: Int?
+        /// For logs alone; "": no more than `meaning` says.
+        var cause = ""
     }
 
     /// - Parameter pass: the gate's, for this call; there is no other way to have one.
@@ -29,7 +31,7 @@ struct Delivery: Sendable {
         do {
             let response = try await egress.send(try request(pass), for: due.scope)
             // Secrets go before anything is shortened: of one that was cut in two, the beginning would stay.
-            let body = values.cut(from: response.body, isShortened: response.isCut)
+            let body = values.cut(fromAnswer: response.body, isShortened: response.isCut)
             let meaning = DeliveryAnswer.reading(status: response.status, body: body, isCut: response.isCut)
             guard case .retry = meaning else { return Answer(meaning: meaning) }
             return Answer(
@@ -39,7 +41,7 @@ struct Delivery: Sendable {
                     nowUnixSeconds: Timestamp.now().millisecondsSinceUnixEpoch / 1000
                 ).map { min($0, Limits.maxRetryAfterSeconds * 1000) })
         } catch let error as EgressError {
-            if error.mayPass { return Answer(meaning: .retry("\(error)")) }
+            if error.mayPass { return Answer(meaning: .retry(error.message), cause: error.cause) }
             return failed(error.code.rawValue, error.message)
         } catch let error as TemplateError {
             return failed("invalid_request", error.message)

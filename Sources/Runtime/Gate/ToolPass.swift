@@ -78,8 +78,17 @@ extension ToolRules {
 
     /// A call that its device was asked already, about to be sent again. It cannot be held any more: where policy wants a person by now, it
     /// ends, and the model may ask for it anew.
-    func again(agent: String, _ call: CallState, device labels: [String: String]) -> DispatchVerdict {
+    ///
+    /// - Parameter isAllowed: by the device's `allowedTools`.
+    func again(agent: String, _ call: CallState, device labels: [String: String], isAllowed: Bool) -> DispatchVerdict {
         let verdict = atDispatch(agent: agent, call, device: .chosen(labels: labels))
+        if case .pass(let pass) = verdict, !isAllowed {
+            let record = GateDecision(
+                callID: pass.callID, tool: pass.tool, target: .device, effect: .deny, reason: "device_not_allowed", rules: [],
+                policyHash: pass.policyHash, arguments: pass.arguments)
+            let message = "The device that was asked may not run \(pass.tool) any more; ask for it again."
+            return .refused(.denied(reason: "device_not_allowed", message: message), record)
+        }
         guard case .ask(_, let record) = verdict else { return verdict }
         let message = "Policy wants a person to approve \(call.call.name) by now, and it had gone out without one; ask for it again."
         return .refused(

@@ -119,7 +119,7 @@ final class MCPTools: Sendable {
             report(error, server, connections.claimed, "discovery")
             list = MCPList(error)
         }
-        lists.keep(list, version, server.name)
+        lists.keep(list, version, server.name, of: connections.claimed.scope.tenantID)
         return list
     }
 

@@ -4,8 +4,8 @@ import ServiceLifecycle
 import Storage
 import Synchronization
 
-/// Takes what is due of one kind, of all tenants in turn, and carries it out: so many at once, so many of them for one tenant. Rows in
-/// Postgres say what and when; taking one moves its time ahead, so no two replicas have the same, and what a crash cuts off is taken again.
+/// Takes what is due of one kind, of all tenants in turn, and carries it out: so many at once, so many of them for one tenant, and the last
+/// places for tenants that have none. Rows in Postgres say what and when; taking one moves its time ahead, so no two replicas have the same, and what a crash cuts off is taken again.
 final class DueLoop: Sendable {
     private struct State {
         var underWay: [TenantID: Int] = [:]
@@ -62,15 +62,13 @@ final class DueLoop: Sendable {
     private func look(_ group: inout DiscardingTaskGroup) async {
         var visited: Set<TenantID> = []
         while !Task.isCancelled, !isDraining {
-            let (room, busy) = state.withLock { state in
-                (most - state.total, state.underWay.filter { $0.value >= Limits.scheduledOfTenantAtOnce }.map(\.key))
-            }
+            let round = nextRound()
             // Whatever ends looks again.
-            guard room > 0 else { return }
+            guard round.limit > 0 else { return }
             let due: [DueCall]
             do {
                 due = try await database.takeDueCalls(
-                    kind, limit: min(room, Limits.scheduledBatch), share: Limits.scheduledOfTenantAtOnce, except: visited.union(busy))
+                    kind, limit: round.limit, share: round.share, except: visited.union(round.full), underWay: round.underWay)
             } catch {
                 logger.warning(
                     "scheduled calls not looked at; the next look goes on", metadata: ["kind": "\(kind.rawValue)", "cause": "\(error)"])
@@ -84,6 +82,27 @@ final class DueLoop: Sendable {
                 if visited.isEmpty { return }
                 visited = []
             }
+        }
+    }
+
+    private struct Round {
+        let limit: Int
+        /// Of each tenant, with what is under way.
+        let share: Int
+        let underWay: [TenantID: Int]
+        /// Tenants that have their share.
+        var full: [TenantID] { underWay.filter { $0.value >= share }.map(\.key) }
+    }
+
+    /// The last places are for tenants of which nothing is under way, one for each: however long some tenants' systems take, others' calls
+    /// find room.
+    private func nextRound() -> Round {
+        let reserve = most > 1 ? max(1, most / Limits.slotReserveDivisor) : 0
+        return state.withLock { state in
+            let free = most - state.total
+            guard free > reserve else { return Round(limit: min(free, Limits.scheduledBatch), share: 1, underWay: state.underWay) }
+            return Round(
+                limit: min(free - reserve, Limits.scheduledBatch), share: Limits.scheduledOfTenantAtOnce, underWay: state.underWay)
         }
     }
 

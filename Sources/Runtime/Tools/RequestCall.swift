@@ -54,7 +54,7 @@ struct RequestCall: Sendable {
 
     private func read(_ response: OutboundResponse, method: String) -> ToolOutcome {
         // Secrets go before anything is shortened: of one that was cut in two, the beginning would stay.
-        let body = values.cut(from: response.body, isShortened: response.isCut)
+        let body = values.cut(fromAnswer: response.body, isShortened: response.isCut)
         guard (200...299).contains(response.status) else {
             let text = ResultCut.text(body.prefix(Limits.maxShownFailureBytes))
             return failed(

@@ -44,7 +44,8 @@ struct ServerTools: Sendable {
     /// Policy may have given the call less time than the tool asks for.
     private func seconds(of tool: ToolDefinition, _ call: CallState) -> Int { min(tool.timeoutSeconds, call.timeoutSeconds ?? .max) }
 
-    /// A timer that would end after its call or its run could only fail them: the model is told at once.
+    /// A wait is bounded by the call's time-out, counted from here: from here on the call has its run's time, so one that fills its time-out
+    /// to the second fires. One that would end after its run could only fail it: the model is told at once.
     private func begin(_ waiting: WaitingTool, _ call: CallState, seconds: Int) -> Performed {
         func failed(_ code: String, _ message: String) -> Performed {
             .outcome(values.cut(from: .failed(ToolError(code: code, message: message), source: .server)))

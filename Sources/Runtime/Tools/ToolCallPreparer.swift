@@ -23,6 +23,8 @@ struct ToolCallPreparer {
         var prepared = Prepared()
         var counts = counts
         for (index, call) in calls.enumerated() {
+            // Each may take its whole budget: whatever else runs on this loop comes in between.
+            if index > 0 { await LoopExecutor.yield() }
             let requested = RequestedCall(
                 callID: .generate(), providerCallID: call.providerCallID, name: call.name, arguments: call.arguments)
             prepared.requested.append(requested)

@@ -44,7 +44,7 @@ public struct AccessChanges: Sendable {
     public var runTokens: [RunToken]
     /// The database's clock; nil for changes that were not read from it.
     public var readAt: Timestamp?
-    /// There were more than could be read: anything may have changed.
+    /// There were more than could be read, or some of them may be gone by now: anything may have changed.
     public var isIncomplete = false
 
     public init(keys: [Key] = [], tenants: [Tenant] = [], runTokens: [RunToken] = [], readAt: Timestamp? = nil) {
@@ -73,7 +73,13 @@ extension Credentials {
             default: changes.readAt = try row.decode(5)
             }
         }
-        changes.isIncomplete = [changes.keys.count, changes.tenants.count, changes.runTokens.count].contains { $0 > limit }
+        let tooMany = [changes.keys.count, changes.tenants.count, changes.runTokens.count].contains { $0 > limit }
+        let reach = Int64(Limits.accessChangesSeconds) * 1000
+        let isTooOld =
+            if let since, let readAt = changes.readAt {
+                readAt.millisecondsSinceUnixEpoch - since.millisecondsSinceUnixEpoch > reach
+            } else { false }
+        changes.isIncomplete = tooMany || isTooOld
         return changes
     }
 }

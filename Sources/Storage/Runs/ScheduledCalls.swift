@@ -14,15 +14,17 @@ public struct DueCall: Sendable {
 }
 
 extension Database {
-    /// What is due of one kind, of any tenant but `except`, and at most `share` of each.
+    /// What is due of one kind, of any tenant but `except`, and at most `share` of each, with what the caller has under way.
     public func takeDueCalls(
-        _ kind: ScheduleKind, limit: Int, share: Int, except: some Sequence<TenantID>
+        _ kind: ScheduleKind, limit: Int, share: Int, except: some Sequence<TenantID>, underWay: [TenantID: Int] = [:]
     ) async throws(PostgresError) -> [DueCall] {
-        try await client.query(
+        let busy = Array(underWay)
+        return try await client.query(
             """
             SELECT tenant_id, slug, run_id, call_id, attempts, agent_name, version_id, deadline_at
             FROM hsafa.take_due_calls(
-                \(kind.rawValue), \(Int32(limit)), \(Int32(share)), \(Int32(Limits.scheduledLeaseSeconds)), \(Array(except)))
+                \(kind.rawValue), \(Int32(limit)), \(Int32(share)), \(Int32(Limits.scheduledLeaseSeconds)), \(Array(except)),
+                \(busy.map(\.key)), \(busy.map { Int32($0.value) }))
             """, lane: .alone
         ).mapRows { row throws(PostgresError) in
             DueCall(
@@ -40,10 +42,16 @@ extension TenantDatabase {
             "DELETE FROM hsafa.scheduled_calls WHERE tenant_id = \(tenantID) AND run_id = \(run) AND call_id = \(call)")
     }
 
-    /// The next attempt. A call that was held meanwhile stays held.
-    public func reschedule(_ call: CallID, of run: RunID, afterMilliseconds delay: Int) async throws(PostgresError) {
+    /// The next attempt, and what the one before came to, as the tenant is shown it. A call that was held meanwhile stays held.
+    public func reschedule(
+        _ call: CallID, of run: RunID, afterMilliseconds delay: Int, attempt: Int, error: String
+    ) async throws(PostgresError) {
         _ = try await query(
             """
+            WITH noted AS (
+                UPDATE hsafa.tool_calls SET failed_attempts = \(attempt), delivery_error = \(error)
+                WHERE tenant_id = \(tenantID) AND run_id = \(run) AND call_id = \(call) AND finished_at IS NULL
+            )
             UPDATE hsafa.scheduled_calls SET due_at = clock_timestamp() + make_interval(secs => \(Double(delay) / 1000))
             WHERE tenant_id = \(tenantID) AND run_id = \(run) AND call_id = \(call) AND due_at <> 'infinity'
             """)

@@ -73,6 +73,33 @@ struct SecretValuesTests {
         #expect(number.cut(from: RawJSON("{\"n\":1234567}")) == RawJSON("{\"n\":1234567}"))
     }
 
+    private static let escapedA = SecretValues([Secret(name: "KEY", value: "ABCD-1234-é😀", hosts: [])])
+
+    @Test(arguments: [
+        #"{"error":"bad key \u0041BCD-1234-\u00e9\ud83d\ude00!"}"#, #"{"ABCD-12\u00334-é\uD83D\uDE00":1}"#, #""\u0041BCD-1234-é😀""#,
+        #"{"broken":"\u0041BCD-1234-é😀""#, #"plain text \u0041\u0042CD\u002D1234-é😀 \q \u12 \ud800 \"#,
+        #"{"twice":1,"twice":"\u0041BCD-1234-é😀"}"#,
+    ])
+    func `an answer that is shown holds no value, however its letters are escaped`(_ text: String) throws {
+        let cut = String(decoding: Self.escapedA.cut(fromAnswer: Array(text.utf8), isShortened: false), as: UTF8.self)
+        #expect(cut.contains("[secret KEY]") && !cut.contains("CD") && !cut.contains("1234"))
+        if (try? JSONDocument(parsing: Array(text.utf8))) != nil {
+            #expect(throws: Never.self) { try JSONDocument(parsing: Array(cut.utf8)) }
+        }
+        #expect(SecretValues.none.cut(fromAnswer: Array(text.utf8), isShortened: false) == Array(text.utf8))
+    }
+
+    @Test func `of a shortened answer the beginning of an escaped value at its end is cut, too`() {
+        let escaped = Array(#"said \u0041BC\u0044-1234-\u00e9\ud83d\ude00"#.utf8)
+        for end in 6..<escaped.count {
+            let cut = String(decoding: Self.escapedA.cut(fromAnswer: Array(escaped[..<end]), isShortened: true), as: UTF8.self)
+            #expect(!cut.contains("A") && !cut.contains("0041") && !cut.contains("BC"), "\(end): \(cut)")
+        }
+        // Where nothing of it stands, escapes stay as they were.
+        let other = Array(#"said \u0061bc \n"#.utf8)
+        #expect(Self.escapedA.cut(fromAnswer: other, isShortened: true) == other)
+    }
+
     @Test func `no text is cut by chance, and none lets a value through`() {
         var generator = SeededGenerator(seed: 42)
         for _ in 0..<300 {

@@ -31,7 +31,9 @@ struct DeliveryAnswerTests {
 
     @Test func `what may pass is tried again, and a promise is one`() {
         #expect(read(202, "anything") == .accepted)
-        for status in [408, 425, 429, 500, 502, 503, 504, 599] { #expect(read(status, "") == .retry("answered \(status)")) }
+        for status in [408, 425, 429, 500, 502, 503, 504, 599] {
+            #expect(read(status, "") == .retry("The tool's system answered \(status)."))
+        }
     }
 
     @Test func `what was cut is a text with a marker, and fits`() throws {

@@ -27,6 +27,19 @@ struct RequestToolTests {
         #expect(filled.url.description == url ?? "https://api.test/users/%7B%7Bid%7D%7D%24%7Bsecret.KEY%7D?v=1")
     }
 
+    @Test func `a template of many places reads each member of the arguments once`() throws {
+        let members = (0..<5000).map { #""m\#($0)":\#($0)"# }.joined(separator: ",")
+        let arguments = try JSONDocument(parsing: Array(#"{\#(members),"in":{\#(members)},"in2":{"deep":{"x":1}}}"#.utf8)).root
+        let places = (0..<1000).map { #""{{m\#($0 * 5)}}","{{in.m\#($0)}} {{in2.deep.x}}""# }.joined(separator: ",")
+        let values = TemplateValues(arguments: arguments, secrets: [])
+        let filled = try Self.tool(#"{"url":"https://api.test/","method":"POST","body":[\#(places)]}"#).filled(values)
+        let body = try JSONDocument(parsing: try #require(filled.body)).root
+        #expect(body.count == 2000 && body[1998]?.int == 4995 && body[1999]?.string == "999 1")
+        #expect(values.membersRead == 5002 + 5000 + 1 + 1)
+        #expect(values.node(["in", "m7"])?.int == 7 && values.node(["m7", "x"]) == nil && values.node(["in", "none"]) == nil)
+        #expect(values.node(["none", "x", "y"]) == nil)
+    }
+
     @Test(arguments: [
         #"{"url":"https://api.test/","method":"POST","body":[PLACES]}"#,
         #"{"url":"https://api.test/","method":"POST","body":{"form":"x PLACES"}}"#,

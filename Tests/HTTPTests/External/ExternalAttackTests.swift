@@ -58,6 +58,37 @@ struct ExternalAttackTests {
         await quick.close()
     }
 
+    @Test func `tenants whose systems never answer hold no place that another tenant needs`() async throws {
+        let mute = try await ToolServer { _ in .mute }
+        let quick = try await ToolServer { _ in .json("1") }
+        // Their attempts last as long as the test.
+        let gateway = try await TestGateway.running(in: try await .fresh()) { $0.intervals.deliveryAttempt = .seconds(3600) }
+        let (places, share) = (Limits.deliveriesAtOnce, Limits.scheduledOfTenantAtOnce)
+        let kept = places / Limits.slotReserveDivisor
+        var stuck: [(TestTenant, String)] = []
+        for number in 0..<places / share + 1 {
+            let (tenant, _) = try await External.tenant(on: gateway)
+            let calls = (0..<share + 2).map { #"{"name":"t\#($0)","arguments":{}}"# }.joined(separator: ",")
+            let tools = (0..<share + 2).map {
+                External.tool("http://127.0.0.1:\(mute.port)/", timeoutSeconds: 3600)
+                    .replacing(#""name":"charge""#, with: #""name":"t\#($0)""#)
+            }
+            stuck.append((tenant, try await tenant.run(steps: [#"{"toolCalls":[\#(calls)]}"#, Config.says], tools: tools)))
+            // Full but for the places that are kept, of which those that come now get one each.
+            let expected = min((number + 1) * share, places - kept) + max(0, number + 1 - (places - kept) / share)
+            #expect(await eventually { mute.received.count >= expected }, "\(mute.received.count) of \(expected)")
+        }
+        for _ in 0..<3 {
+            let (other, _) = try await External.tenant(on: gateway)
+            let run = try await other.run(steps: [External.call, Config.says], tools: [External.tool("http://127.0.0.1:\(quick.port)/")])
+            #expect(try await External.outcome(other, run)["result"]?.rawJSON.string == "1")
+        }
+        #expect(mute.received.count == places - kept + stuck.count - (places - kept) / share)
+        for (tenant, run) in stuck { #expect(try await tenant.send("POST", "/api/runs/\(run)/cancel").status == 200) }
+        await mute.close()
+        await quick.close()
+    }
+
     @Test func `a redirect is not followed, wherever it leads`() async throws {
         let target = try await ToolServer { _ in .json("1") }
         let places = ["http://127.0.0.1:\(target.port)/", "http://169.254.169.254/latest/meta-data/", "http://127.0.0.2:\(target.port)/"]

@@ -106,6 +106,49 @@ struct ExternalTests {
         await server.close()
     }
 
+    @Test func `a tenant sees why its call was not delivered, and when it is tried again, without secrets`() async throws {
+        let value = "ext-\(UUID.version7().lowercased)"
+        SuiteLog.noteSecret(value)
+        let server = try await ToolServer { request in .init(503, request.header("x-key") ?? "", headers: [("retry-after", "3000")]) }
+        let (tenant, _) = try await External.tenant()
+        _ = try await tenant.client.secrets.set("EXT", value: value, hosts: ["127.0.0.1"])
+        let run = try await tenant.run(
+            steps: [External.call, Config.says],
+            tools: [External.tool("http://127.0.0.1:\(server.port)/", headers: #"{"X-Key":"${secret.EXT}"}"#, timeoutSeconds: 3600)])
+        func call() async throws -> JSONNode? { try await tenant.send("GET", "/api/runs/\(run)/tool-calls").data().first }
+        #expect(try await eventually { try await call()?["delivery"] != nil })
+        let delivery = try #require(try await call()?["delivery"])
+        #expect(delivery["attempts"]?.int == 1 && delivery["lastError"]?.string == "The tool's system answered 503.")
+        let next = try #require(delivery["nextAttemptAt"]?.string.flatMap { Timestamp(rfc3339: $0) })
+        #expect(next > Timestamp.now().adding(seconds: 600))
+        #expect(try await tenant.pendingCalls(run).first?["delivery"]?["attempts"]?.int == 1)
+        let answer = try await tenant.later(
+            try #require(try await call()?["callId"]?.string), try #require(try await server.calls().first?.token))
+        #expect(try answer.json()["applied"]?.bool == true)
+        let ended = try #require(try await call())
+        #expect(ended["status"]?.string == "completed" && ended["delivery"]?["lastError"] != nil, "what was wrong can still be seen")
+        #expect(ended["delivery"]?["nextAttemptAt"] == nil && !ended.rawJSON.string.contains(value))
+        await server.close()
+    }
+
+    @Test func `what kept a call from its system is told in a sentence, until its deadline and after`() async throws {
+        let (tenant, _) = try await External.tenant()
+        let run = try await tenant.run(
+            steps: [External.call, Config.says], tools: [External.tool("http://127.0.0.1:1/", timeoutSeconds: 3600)])
+        func call() async throws -> JSONNode? { try await tenant.send("GET", "/api/runs/\(run)/tool-calls").data().first }
+        #expect(try await eventually { try await call()?["delivery"] != nil })
+        _ = try await tenant.gateway.environment.owner.query(
+            "UPDATE hsafa.tool_calls SET deadline_at = now() - interval '1 second' WHERE tenant_id = \(tenant.scope.tenantID)",
+            scope: tenant.scope.tenantID.description, lane: .alone)
+        let events = try await tenant.events(run)
+        #expect(events.last?.type == "run.completed" && events.contains { $0.type == "tool.call.expired" })
+        let ended = try #require(try await call())
+        #expect(ended["status"]?.string == "expired")
+        let error = try #require(ended["delivery"]?["lastError"]?.string)
+        #expect(error.contains("127.0.0.1") && error.hasSuffix(".") && !error.contains("NIO") && !error.contains("errno"))
+        #expect(ended["delivery"]?["nextAttemptAt"] == nil)
+    }
+
     @Test func `Retry-After is heeded, whatever the back-off would be`() async throws {
         let server = try await ToolServer { request in .init(503, headers: [("retry-after", "3000")]) }
         let (tenant, _) = try await External.tenant()

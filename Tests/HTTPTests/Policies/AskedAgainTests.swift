@@ -43,6 +43,40 @@ struct AskedAgainTests {
         #expect(try await tenant.send("GET", "/api/runs/\(run)/tool-calls").data().first?["attempts"]?.int == 1)
     }
 
+    @Test func `a device whose list of tools was narrowed is not sent again what it was asked before`() async throws {
+        let tenant = try await TestTenant.make()
+        let device = try await tenant.device()
+        let (run, call) = try await device.connected(tenant.gateway) { socket async throws in
+            let run = try await tenant.deviceRun()
+            return (run, try #require(try await socket.next("tool.call.request")["callId"]?.string))
+        }
+        let path = "/api/devices/\(device.id)"
+        #expect(try await tenant.send("PATCH", path, #"{"allowedTools":["something.else"]}"#).status == 200)
+        try await device.connected(tenant.gateway) { socket async throws in
+            let first = try await socket.frame(ofEither: ["tool.call.request", "tool.call.cancel"])
+            #expect(first["type"]?.string == "tool.call.cancel" && first["callId"]?.string == call)
+            try await socket.answer(call)
+            #expect(try await !socket.isApplied())
+        }
+        let events = try await tenant.events(run)
+        #expect(events.last?.type == "run.completed")
+        #expect(events.first { $0.type == "tool.call.denied" }?["reason"] == "device_not_allowed")
+        #expect(try await decisions(tenant, run) == ["deny", "allow"])
+    }
+
+    @Test func `what a device was sent before its list was narrowed, it may answer`() async throws {
+        let tenant = try await TestTenant.make()
+        let device = try await tenant.device()
+        try await device.connected(tenant.gateway) { socket async throws in
+            let run = try await tenant.deviceRun()
+            let call = try #require(try await socket.next("tool.call.request")["callId"]?.string)
+            #expect(try await tenant.send("PATCH", "/api/devices/\(device.id)", #"{"allowedTools":["something.else"]}"#).status == 200)
+            try await socket.answer(call)
+            #expect(try await socket.isApplied())
+            #expect(try await tenant.events(run).last?.type == "run.completed")
+        }
+    }
+
     // MARK: Tool clients
 
     @Test(arguments: [ToolTarget.browser, .external])

@@ -4,6 +4,7 @@ import HsafaClient
 import JSON
 import Runtime
 import Synchronization
+import TestServers
 import TestSupport
 import Testing
 
@@ -18,9 +19,7 @@ struct PolicyGateway: Sendable {
         in environment: TestEnvironment? = nil, maxConcurrentRuns: Int = 256,
         _ configure: (inout GatewayConfiguration) -> Void = { _ in }
     ) async throws -> PolicyGateway {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "policies-\(UUID().uuidString)").path
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        try Data(allowAll.utf8).write(to: URL(filePath: folder + "/policy.yaml"))
+        let folder = try temporaryFolder(["policy.yaml": allowAll])
         let database = if let environment { environment } else { try await TestEnvironment.fresh() }
         return PolicyGateway(
             gateway: try await TestGateway.running(in: database, maxConcurrentRuns: maxConcurrentRuns) { configuration in

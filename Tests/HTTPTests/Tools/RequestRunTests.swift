@@ -150,6 +150,27 @@ struct RequestRunTests {
         await echo.close()
     }
 
+    @Test(arguments: [("json", "application/json"), ("text", "text/plain"), ("broken", "application/json")])
+    func `a failure shows no secret, also one whose letters are escaped`(_ path: String, _ type: String) async throws {
+        let echo = try await ToolServer { request in
+            let key = (request.header("x-key") ?? "").utf8.map { byte in
+                let digits = String(byte, radix: 16)
+                return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            }.joined()
+            let body = #"{"error":"bad key \#(key)"}"#
+            return .init(400, request.uri == "/broken" ? String(body.dropLast()) : body, type: type)
+        }
+        let tenant = try await TestTenant.make()
+        let value = "s3cr3t-\(UUID.version7().lowercased)"
+        SuiteLog.noteSecret(value)
+        _ = try await tenant.client.secrets.set("KEY", value: value, hosts: ["127.0.0.1"])
+        let execution = #"{"url":"http://127.0.0.1:\#(echo.port)/\#(path)","headers":{"X-Key":"${secret.KEY}"}}"#
+        let run = try await tenant.run(steps: [Self.call("fail", "{}"), Config.says], tools: [Self.tool("fail", execution)])
+        let message = try #require(try await Self.outcome(tenant, run)["error"]?["message"]?.string)
+        #expect(message.contains("answered 400") && message.contains("[secret KEY]") && !message.contains(#"\u00"#), "\(message)")
+        await echo.close()
+    }
+
     @Test func `a model's key can be a secret, which goes to the model's host`() async throws {
         let chunk = #"{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}"#
         let model = try await ToolServer { _ in .init(200, "data: \(chunk)\n\ndata: [DONE]\n\n", type: "text/event-stream") }

@@ -91,6 +91,27 @@ struct WaitingTests {
         }
     }
 
+    @Test func `a timer that fills its call's time to the second fires, however late it is come to`() async throws {
+        let tenant = try await TestTenant.make()
+        let run = try await tenant.run(
+            steps: [Self.call("{}"), Config.says], tools: [Self.tool(#"{"seconds":3600}"#, #","timeoutSeconds":3600"#)])
+        let call = try #require(try await tenant.pendingCalls(run).first)
+        #expect(call["deadline"]?.string == (try await tenant.snapshot(run)["deadlineAt"]?.string), "from now on only its run ends it")
+        try await tenant.makeDue()
+        let events = try await tenant.events(run)
+        #expect(events.last?.type == "run.completed")
+        #expect(events.contains { $0.data.string.contains("firedAt") } && !events.contains { $0.type == "tool.call.expired" })
+    }
+
+    @Test func `a wait that never fits its time-out is refused at publish, at its place`() async throws {
+        let tenant = try await TestTenant.make()
+        let tool = Self.tool(#"{"seconds":61}"#, #","timeoutSeconds":60"#)
+        let config = Config.text("bad", steps: [Config.says], tools: [tool])
+        let answer = try await tenant.send("POST", "/api/agents", #"{"name":"bad","config":\#(config)}"#)
+        try answer.expectProblem(422, "invalid_body")
+        #expect(answer.text.contains("/config/tools/0/execution/seconds"))
+    }
+
     @Test func `the run's deadline ends a timer with it`() async throws {
         let tenant = try await TestTenant.make()
         let run = try await tenant.run(steps: [Self.call("{}"), Config.says], tools: [Self.tool(#"{"seconds":3600}"#)])

@@ -5,6 +5,7 @@ import FoundationEssentials
 import JSON
 import NIOPosix
 import Storage
+import TestServers
 import TestSupport
 import Testing
 
@@ -27,10 +28,6 @@ struct DeviceReplica: Sendable {
         throws
     {
         self.environment = environment
-        let folder = FileManager.default.temporaryDirectory.appending(path: "policies-\(UUID())")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        try Data(policy.utf8).write(to: folder.appending(path: "test.yaml"))
         var configuration = GatewayConfiguration(publicURL: "https://gateway.test", deviceHeartbeatSeconds: heartbeatSeconds)
         if !isSweeping { configuration.intervals.callSweep = .seconds(3600) }
         let (database, redis, subscriber, logger) = (environment.database, environment.redis, environment.subscriber, environment.logger)
@@ -44,7 +41,7 @@ struct DeviceReplica: Sendable {
             replicaID: replicaID, database: database, subscriber: subscriber, active: ActiveRuns(),
             loops: MultiThreadedEventLoopGroup.singleton, slots: 1, tenantConcurrency: 1, leaseSeconds: 30, metrics: metrics, logger: logger
         )
-        let book = try PolicyBook(directory: folder.path, logger: logger)
+        let book = try PolicyBook(directory: try temporaryFolder(["test.yaml": policy]), logger: logger)
         gate = ToolGate(
             folder: book, tenants: TenantPolicyBook(database: database, subscriber: subscriber, logger: logger),
             rates: CallRates(redis: redis, metrics: metrics, logger: logger), metrics: metrics)

@@ -18,7 +18,7 @@ final class ScriptedResolver: HostResolver {
 
     var questions: Int { asked.withLock { $0 } }
 
-    func addresses(of name: String) async throws(EgressError) -> [IPAddress] {
+    func addresses(of name: String, for tenant: TenantID) async throws(EgressError) -> [IPAddress] {
         asked.withLock { $0 += 1 }
         let texts = answers.withLock { answers -> [String] in
             guard let list = answers[name], let first = list.first else { return [] }

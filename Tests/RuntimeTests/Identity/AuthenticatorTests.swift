@@ -235,6 +235,17 @@ struct AuthenticatorTests {
         #expect(try await Credentials(environment.database).changes(since: Timestamp.now().adding(seconds: -60), limit: 0).isIncomplete)
     }
 
+    @Test func `a look that reaches back to what may be gone believes nothing that is cached`() async throws {
+        let environment = try await TestEnvironment.start()
+        let credentials = Credentials(environment.database)
+        func isIncomplete(_ seconds: Int) async throws -> Bool {
+            try await credentials.changes(since: Timestamp.now().adding(seconds: -seconds)).isIncomplete
+        }
+        #expect(try await !isIncomplete(Limits.accessChangesSeconds - 600))
+        #expect(try await isIncomplete(3600))
+        #expect(try await !credentials.changes(since: nil).isIncomplete, "a process that begins has cached nothing")
+    }
+
     @Test func `a full cache lets the oldest go and keeps what it knows of its use`() async throws {
         let environment = try await TestEnvironment.start()
         let keys = try await [makeKey(environment), makeKey(environment), makeKey(environment)]

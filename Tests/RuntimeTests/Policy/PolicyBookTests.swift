@@ -2,6 +2,7 @@ import Domain
 import Foundation
 import Logging
 import Synchronization
+import TestServers
 import Testing
 
 @testable import Runtime
@@ -28,10 +29,7 @@ struct PolicyBookTests {
     }
 
     private func withFolder(_ body: (URL, PolicyBook, Lines) throws -> Void) throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "policies-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        try Data(Self.allowing.utf8).write(to: folder.appending(path: "a.yaml"))
+        let folder = URL(filePath: try temporaryFolder(["a.yaml": Self.allowing]))
         let lines = Lines()
         let logger = Logger(label: "test") { _ in Collecting(lines: lines) }
         try body(folder, try PolicyBook(directory: folder.path, logger: logger), lines)

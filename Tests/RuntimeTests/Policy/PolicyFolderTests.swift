@@ -2,6 +2,7 @@ import Domain
 import Foundation
 import JSON
 import JSONSchema
+import TestServers
 import TestSupport
 import Testing
 
@@ -10,11 +11,7 @@ import Testing
 /// The folder as files: YAML with its lines, the schema for editors, and the set that is shipped.
 struct PolicyFolderTests {
     private func withFolder<R>(_ files: [String: String], _ body: (String) throws -> R) throws -> R {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "policies-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        for (name, text) in files { try Data(text.utf8).write(to: folder.appending(path: name)) }
-        return try body(folder.path)
+        try body(try temporaryFolder(files))
     }
 
     private func faults(_ files: [String: String]) throws -> [PolicyFault] {
