@@ -42,7 +42,8 @@ extension TenantDatabase {
             "DELETE FROM hsafa.scheduled_calls WHERE tenant_id = \(tenantID) AND run_id = \(run) AND call_id = \(call)")
     }
 
-    /// The next attempt, and what the one before came to, as the tenant is shown it. A call that was held meanwhile stays held.
+    /// The next attempt, and what the one before came to, as the tenant is shown it. A call that was held meanwhile stays held. The call's row
+    /// is locked before its schedule's, as by whoever writes an outcome, and alone, so that no other statements hold their rows meanwhile.
     public func reschedule(
         _ call: CallID, of run: RunID, afterMilliseconds delay: Int, attempt: Int, error: String
     ) async throws(PostgresError) {
@@ -51,9 +52,11 @@ extension TenantDatabase {
             WITH noted AS (
                 UPDATE hsafa.tool_calls SET failed_attempts = \(attempt), delivery_error = \(error)
                 WHERE tenant_id = \(tenantID) AND run_id = \(run) AND call_id = \(call) AND finished_at IS NULL
+                RETURNING 1
             )
             UPDATE hsafa.scheduled_calls SET due_at = clock_timestamp() + make_interval(secs => \(Double(delay) / 1000))
             WHERE tenant_id = \(tenantID) AND run_id = \(run) AND call_id = \(call) AND due_at <> 'infinity'
-            """)
+              AND (SELECT count(*) FROM noted) >= 0
+            """, lane: .alone)
     }
 }
