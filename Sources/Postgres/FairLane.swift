@@ -12,6 +12,8 @@ struct FairLane: ConnectionLane {
     let connections: [Connection]
     let share: Int
     let waitMilliseconds: Int64?
+    /// Of all together; a scope with nothing that waits gets in all the same, so that a few cannot keep the others out.
+    let maxWaiting: Int
     let maxWaitingPerScope: Int
     var reruns = SegmentQueue()
     var downSince: Int64?
@@ -25,22 +27,29 @@ struct FairLane: ConnectionLane {
     private var lineCount = 0
     private var goneCount = 0
 
-    init(connections: [Connection], share: Int, waitMilliseconds: Int, maxWaitingPerScope: Int, downSince: Int64) {
+    init(connections: [Connection], share: Int, waitMilliseconds: Int, maxWaiting: Int, maxWaitingPerScope: Int, downSince: Int64) {
         self.connections = connections
         self.share = max(1, share)
         self.waitMilliseconds = Int64(waitMilliseconds)
+        self.maxWaiting = maxWaiting
         self.maxWaitingPerScope = maxWaitingPerScope
         self.downSince = downSince
     }
 
-    /// False when too many of its scope wait.
-    mutating func append(_ segment: Segment) -> Bool {
+    /// Why it may not wait, if too many do already.
+    mutating func append(_ segment: Segment) -> PostgresError? {
         let scope = ScopeKey(segment.scope)
-        if let count = lines[scope]?.count {
-            if count >= maxWaitingPerScope {
-                lines[scope]?.compact()
-                lineCount -= count - (lines[scope]?.count ?? 0)
-                if lines[scope]?.count ?? 0 >= maxWaitingPerScope { return false }
+        if let count = lines[scope]?.count, count >= maxWaitingPerScope {
+            lines[scope]?.compact()
+            lineCount -= count - (lines[scope]?.count ?? 0)
+            if lines[scope]?.count ?? 0 >= maxWaitingPerScope {
+                return PostgresError(.scopeQueueFull, "\(maxWaitingPerScope) callers of this scope wait for a connection already")
+            }
+        }
+        if lineCount >= maxWaiting { compact() }
+        if lines[scope] != nil {
+            guard lineCount < maxWaiting else {
+                return PostgresError(.queueFull, "\(maxWaiting) callers wait for a connection already")
             }
             lines[scope]?.append(segment)
         } else {
@@ -51,7 +60,7 @@ struct FairLane: ConnectionLane {
         // Behind one that waits for long stand those that went out meanwhile, each with what it carried.
         if arrivals.count > 64 + 2 * lineCount { arrivals.compact(keeping: \.isQueued) }
         arrivals.append(segment)
-        return true
+        return nil
     }
 
     /// Marks and takes what goes out next, if there is a connection for it.
@@ -93,7 +102,10 @@ struct FairLane: ConnectionLane {
 
     mutating func noteCanceled() {
         goneCount += 1
-        guard goneCount > 256, goneCount > arrivals.count / 2 else { return }
+        if goneCount > 256, goneCount > arrivals.count / 2 { compact() }
+    }
+
+    private mutating func compact() {
         goneCount = 0
         arrivals.compact(keeping: \.isQueued)
         for scope in turns {

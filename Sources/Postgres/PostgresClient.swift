@@ -150,15 +150,7 @@ public final class PostgresClient: Sendable {
     private func checkRoom(_ kind: SegmentKind, _ byteCount: Int) throws(PostgresError) {
         switch kind {
         case .within, .end: return
-        case .begin, .statement(.slow):
-            guard counters.waitingTransactions.load(ordering: .relaxed) < configuration.maxQueuedTransactions else {
-                throw PostgresError(.queueFull, "\(configuration.maxQueuedTransactions) callers wait for a connection already")
-            }
-        case .statement(.list):
-            guard counters.waitingLists.load(ordering: .relaxed) < configuration.maxQueuedLists else {
-                throw PostgresError(.queueFull, "\(configuration.maxQueuedLists) lists wait for a connection already")
-            }
-        case .statement: break
+        case .begin, .statement: break
         }
         guard counters.queued.load(ordering: .relaxed) < configuration.maxQueuedSegments else {
             throw PostgresError(.queueFull, "\(configuration.maxQueuedSegments) statements wait already")

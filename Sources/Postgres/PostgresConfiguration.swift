@@ -34,7 +34,7 @@ public struct PostgresConfiguration: Sendable {
     private(set) var plansForParameters = false
     /// Server-side statements kept per connection.
     public var maxPreparedStatements = 256
-    /// Callers that wait for a connection of the transaction lane, and how long they do.
+    /// Callers that wait for a connection of the transaction lane, and how long they do. Beyond it a scope may have one that waits.
     public var maxQueuedTransactions = 1_000
     public var leaseTimeoutMilliseconds = 30_000
     /// The same for lists.

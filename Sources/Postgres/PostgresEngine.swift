@@ -59,10 +59,12 @@ actor PostgresEngine {
         shared = Lane(connections: connections(.shared, sharedCount, configuration), downSince: now)
         leased = FairLane(
             connections: connections(.leased, leasedCount, configuration), share: configuration.transactionsPerScope,
-            waitMilliseconds: configuration.leaseTimeoutMilliseconds, maxWaitingPerScope: configuration.maxQueuedPerScope, downSince: now)
+            waitMilliseconds: configuration.leaseTimeoutMilliseconds, maxWaiting: configuration.maxQueuedTransactions,
+            maxWaitingPerScope: configuration.maxQueuedPerScope, downSince: now)
         lists = FairLane(
             connections: connections(.lists, listCount, configuration.forLists), share: configuration.listsPerScope,
-            waitMilliseconds: configuration.listWaitMilliseconds, maxWaitingPerScope: configuration.maxQueuedPerScope, downSince: now)
+            waitMilliseconds: configuration.listWaitMilliseconds, maxWaiting: configuration.maxQueuedLists,
+            maxWaitingPerScope: configuration.maxQueuedPerScope, downSince: now)
     }
 
     static func monotonicMilliseconds() -> Int64 {
@@ -96,8 +98,8 @@ actor PostgresEngine {
     private func admit(_ segment: Segment) {
         segment.arrivedAt = now
         switch segment.kind {
-        case .statement(.slow), .begin: if !leased.append(segment) { refuse(segment) }
-        case .statement(.list): if !lists.append(segment) { refuse(segment) }
+        case .statement(.slow), .begin: if let refusal = leased.append(segment) { segment.answer(.failure(refusal)) }
+        case .statement(.list): if let refusal = lists.append(segment) { segment.answer(.failure(refusal)) }
         case .statement: shared.queue.append(segment)
         case .within(let identity), .end(let identity, _):
             guard let lease = leases[identity] else {
@@ -111,11 +113,6 @@ actor PostgresEngine {
             }
             lease.pending.append(segment)
         }
-    }
-
-    private func refuse(_ segment: Segment) {
-        let message = "\(configuration.maxQueuedPerScope) callers of this scope wait for a connection already"
-        segment.answer(.failure(PostgresError(.scopeQueueFull, message)))
     }
 
     // MARK: Sending

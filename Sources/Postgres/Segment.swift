@@ -152,8 +152,6 @@ extension PostgresError {
 final class EngineCounters: Sendable {
     let queued = Atomic<Int>(0)
     let queuedBytes = Atomic<Int>(0)
-    let waitingTransactions = Atomic<Int>(0)
-    let waitingLists = Atomic<Int>(0)
     let segments = Atomic<Int>(0)
     let groups = Atomic<Int>(0)
     let reruns = Atomic<Int>(0)
@@ -167,10 +165,5 @@ final class EngineCounters: Sendable {
     private func add(_ segment: Segment, _ sign: Int) {
         queued.wrappingAdd(sign, ordering: .relaxed)
         queuedBytes.wrappingAdd(sign * segment.byteCount, ordering: .relaxed)
-        switch segment.kind {
-        case .begin, .statement(.slow): waitingTransactions.wrappingAdd(sign, ordering: .relaxed)
-        case .statement(.list): waitingLists.wrappingAdd(sign, ordering: .relaxed)
-        default: break
-        }
     }
 }

@@ -130,6 +130,29 @@ extension PostgresTests {
             }
         }
 
+        @Test("scopes that fill the queue do not keep out one with nothing in it")
+        func fullQueue() async throws {
+            try await withClient { holder async throws in
+                try await withClient(configure: { $0.maxQueuedLists = 3 }) { client async throws in
+                    try await holder.withLock { key, release in
+                        try await withThrowingTaskGroup(of: Void.self) { group in
+                            group.addTask { _ = try await client.query(lock(key), scope: "many", lane: .list) }
+                            try await eventually("it holds its share") { try await waiting(holder, key) == 1 }
+                            for number in 1...3 {
+                                group.addTask { _ = try await client.query("SELECT 1", scope: "many", lane: .list) }
+                                try await eventually("it waits") { client.statistics().queued == number }
+                            }
+                            let error = try await failure { try await client.query("SELECT 1", scope: "many", lane: .list) }
+                            #expect(error.code == .queueFull && !error.mayHaveRun)
+                            _ = try await client.query("SELECT 1", scope: "other", lane: .list)
+                            release()
+                            try await group.waitForAll()
+                        }
+                    }
+                }
+            }
+        }
+
         @Test("a list has a time limit of its own, and is planned for its parameters")
         func listSettings() async throws {
             try await withClient(configure: {

@@ -20,11 +20,14 @@ struct ResolverTurns<LookUp> {
 
     var count: Int { waiting.count }
 
-    /// nil: too many wait already, of all or of this tenant.
+    /// nil: too many wait already, of all or of this tenant. The bound of all is not for a tenant that has none under way or waiting: a few
+    /// tenants whose names nobody answers for must not keep the others out.
     mutating func enter(_ lookUp: LookUp, of tenant: TenantID) -> Int? {
-        guard waiting.count < Limits.maxWaitingResolutions,
-            waiting.count(where: { $0.tenant == tenant }) < Limits.maxWaitingResolutionsOfTenant
-        else { return nil }
+        let own = waiting.count { $0.tenant == tenant }
+        guard own < Limits.maxWaitingResolutionsOfTenant else { return nil }
+        if waiting.count >= Limits.maxWaitingResolutions {
+            guard own == 0, underWay[tenant] == nil, waiting.count < 2 * Limits.maxWaitingResolutions else { return nil }
+        }
         lastID += 1
         waiting.append(Waiter(id: lastID, tenant: tenant, lookUp: lookUp))
         return lastID

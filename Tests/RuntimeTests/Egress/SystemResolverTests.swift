@@ -78,6 +78,23 @@ struct SystemResolverTests {
         }
     }
 
+    @Test func `tenants that fill the queue do not keep out one with nothing in it`() {
+        var turns = ResolverTurns<Int>(threads: 16)
+        let hostile = (0..<5).map { _ in TenantID.generate() }
+        var entered = 0
+        for tenant in hostile {
+            while turns.enter(entered, of: tenant) != nil { entered += 1 }
+        }
+        #expect(entered == Limits.maxWaitingResolutions + 1)
+        let other = TenantID.generate()
+        #expect(turns.enter(-1, of: other) != nil)
+        #expect(turns.enter(-2, of: other) == nil)
+        // It comes to the threads that are kept for such as it is.
+        var begun: [Int] = []
+        while let next = turns.next() { begun.append(next.lookUp) }
+        #expect(begun.contains(-1))
+    }
+
     @Test func `a tenant's look-ups that wait are bounded, and others' go on waiting beside them`() async throws {
         try await Self.with { resolver, holes in
             let tenant = TenantID.generate()
