@@ -113,7 +113,7 @@ extension SchemaValidator {
         case .members(let properties, let patterns, let additional):
             for (index, member) in value.members.enumerated() {
                 var isKnown = false
-                if let schema = properties[member.key] {
+                if let schema = properties[ExactString(member.key)] {
                     isKnown = true
                     if !descend(schema, member.value, key: member.key) { isValid = false }
                 }

@@ -146,7 +146,8 @@ extension SchemaCompiler {
             for (text, index) in patterns ?? [] { compiled.append((try pattern(text, place, "patternProperties"), index)) }
             found.append(
                 .members(
-                    properties: Dictionary(properties ?? [], uniquingKeysWith: { $1 }), patterns: compiled, additional: additional))
+                    properties: Dictionary((properties ?? []).map { (ExactString($0.0), $0.1) }, uniquingKeysWith: { $1 }),
+                    patterns: compiled, additional: additional))
         }
         if let node = place.node["propertyNames"] { found.append(.propertyNames(try child(place, node, "/propertyNames"))) }
         if let node = place.node["dependentRequired"] {

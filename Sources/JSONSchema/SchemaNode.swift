@@ -22,7 +22,7 @@ struct SchemaNode: Sendable {
         case contains(Int, min: Int, max: Int)
         case memberCount(min: Int, max: Int)
         case required([String])
-        case members(properties: [String: Int], patterns: [(Pattern, Int)], additional: Int?)
+        case members(properties: [ExactString: Int], patterns: [(Pattern, Int)], additional: Int?)
         case propertyNames(Int)
         case dependentRequired([(String, [String])])
         case dependentSchemas([(String, Int)])

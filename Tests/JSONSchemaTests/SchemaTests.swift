@@ -28,6 +28,13 @@ struct SchemaTests {
             ])
     }
 
+    @Test func `a member is known by the bytes of its name`() throws {
+        let schema: StaticString = #"{"properties":{"Key":{"const":1}},"additionalProperties":false}"#
+        #expect(try violations(schema, #"{"Key":1}"#) == [])
+        // U+212A is K to those who compare by equivalence.
+        #expect(try violations(schema, "{\"\u{212A}ey\":1}").count == 1)
+    }
+
     @Test func `a schema that is none is refused with its place`() {
         #expect(fault(#"{"properties": {"a": {"type": "text"}}}"#)?.pointer == "/properties/a/type")
         #expect(fault(#"{"items": [1]}"#)?.pointer == "/items")

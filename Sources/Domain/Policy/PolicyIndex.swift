@@ -1,3 +1,5 @@
+import JSON
+
 /// Finds the rules that could match without looking at all of them: each rule stands under the keys (literal names, or the beginnings or
 /// ends of globs) of that part of it which fewest others share. Rules without such a key are told apart by the bytes that they ask for.
 struct PolicyIndex: Sendable {
@@ -7,11 +9,11 @@ struct PolicyIndex: Sendable {
     private struct Key: Hashable {
         let part: Part
         let place: Place
-        let text: String
+        let text: ExactString
     }
 
     private struct Table: Sendable {
-        var rules: [String: [Int]] = [:]
+        var rules: [ExactString: [Int]] = [:]
         /// Of its keys, in bytes, each once.
         var lengths: [Int] = []
     }
@@ -60,14 +62,14 @@ struct PolicyIndex: Sendable {
         var keys: Set<Key> = []
         for glob in globs {
             if glob.isLiteral {
-                keys.insert(Key(part: part, place: .whole, text: glob.pattern))
+                keys.insert(Key(part: part, place: .whole, text: ExactString(glob.pattern)))
                 continue
             }
             let beginning = beginning(of: glob.literalPrefix)
             let place: Place = beginning.isEmpty ? .end : .beginning
             let text = beginning.isEmpty ? end(of: glob.literalSuffix) : beginning
             guard !text.isEmpty else { return nil }
-            keys.insert(Key(part: part, place: place, text: String(decoding: text, as: UTF8.self)))
+            keys.insert(Key(part: part, place: place, text: ExactString(String(decoding: text, as: UTF8.self))))
         }
         return Array(keys)
     }
@@ -103,7 +105,7 @@ struct PolicyIndex: Sendable {
     private mutating func insert(_ key: Key, _ position: Int, target: Int) {
         let table = Self.table(target, key.part, key.place)
         tables[table].rules[key.text, default: []].append(position)
-        let length = key.text.utf8.count
+        let length = key.text.text.utf8.count
         if !tables[table].lengths.contains(length) { tables[table].lengths.append(length) }
     }
 
@@ -145,14 +147,14 @@ struct PolicyIndex: Sendable {
 
     private func collect(_ target: Int, _ part: Part, _ text: String, _ found: inout [Int]) {
         let whole = tables[Self.table(target, part, .whole)]
-        if !whole.rules.isEmpty, let rules = whole.rules[text] { found += rules }
+        if !whole.rules.isEmpty, let rules = whole.rules[ExactString(text)] { found += rules }
         let beginnings = tables[Self.table(target, part, .beginning)]
         for length in beginnings.lengths where length <= text.utf8.count {
-            if let rules = beginnings.rules[String(decoding: text.utf8.prefix(length), as: UTF8.self)] { found += rules }
+            if let rules = beginnings.rules[ExactString(String(decoding: text.utf8.prefix(length), as: UTF8.self))] { found += rules }
         }
         let ends = tables[Self.table(target, part, .end)]
         for length in ends.lengths where length <= text.utf8.count {
-            if let rules = ends.rules[String(decoding: text.utf8.suffix(length), as: UTF8.self)] { found += rules }
+            if let rules = ends.rules[ExactString(String(decoding: text.utf8.suffix(length), as: UTF8.self))] { found += rules }
         }
     }
 }

@@ -129,16 +129,17 @@ public struct TemplateValues {
 /// members takes time in proportion to both, not to their product.
 private final class MemberIndex {
     let node: JSONNode
-    private var members: [String: JSONNode]?
+    private var members: [ExactString: JSONNode]?
     private var objects: [String: MemberIndex] = [:]
 
     init(_ node: JSONNode) { self.node = node }
 
     /// nil when there is none; of repeated names, where they were allowed, the last.
     func member(_ name: String) -> JSONNode? {
+        let name = ExactString(name)
         if let members { return members[name] }
         // What is no object has none.
-        let read = Dictionary(node.members.map { ($0.key, $0.value) }) { _, last in last }
+        let read = Dictionary(node.members.map { (ExactString($0.key), $0.value) }) { _, last in last }
         members = read
         return read[name]
     }

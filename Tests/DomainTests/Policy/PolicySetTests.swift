@@ -36,6 +36,14 @@ struct PolicySetTests {
         }
     }
 
+    @Test func `patterns that are equivalent to each other, and not the same, each stand in the index`() throws {
+        // U+212A and K, which are one key to those who compare strings by equivalence.
+        for patterns in ["\u{212A}*\",\"K*", "K*\",\"\u{212A}*"] {
+            let set = try rules(#"{"id":"no","effect":"deny","tools":["\#(patterns)"]}"#)
+            #expect(decide(set, try question(.server, "Kill")).rules == ["no"])
+        }
+    }
+
     @Test func `where nothing matches the answer is deny`() throws {
         let decision = decide(PolicySet(rules: [], hash: "none"), try question())
         #expect(decision.effect == .deny)

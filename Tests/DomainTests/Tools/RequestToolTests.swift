@@ -40,6 +40,13 @@ struct RequestToolTests {
         #expect(values.node(["none", "x", "y"]) == nil)
     }
 
+    @Test func `a member whose name only looks like another's fills nothing`() throws {
+        // U+212A is K to those who compare by equivalence; a rule's condition sees two members.
+        let arguments = "{\"objectKey\":\"seen\",\"object\u{212A}ey\":\"unseen\"}"
+        let filled = try Self.fill(#"{"url":"https://api.test/{{objectKey}}"}"#, arguments)
+        #expect(filled.url.description == "https://api.test/seen")
+    }
+
     @Test(arguments: [
         #"{"url":"https://api.test/","method":"POST","body":[PLACES]}"#,
         #"{"url":"https://api.test/","method":"POST","body":{"form":"x PLACES"}}"#,
