@@ -121,6 +121,9 @@ struct RunTests {
         #expect(try await ids("?createdAfter=\(moment)").contains(waiting))
         #expect(try await !ids("?createdAfter=\(moment)").contains(done[0]))
         #expect(try await ids("?createdBefore=\(moment)") == [done[0]])
+        // Before any id: the bounds that ids are looked up by must not turn over.
+        #expect(try await ids("?createdAfter=1970-01-01T00:00:00Z") == [waiting] + done.reversed())
+        #expect(try await ids("?createdBefore=1970-01-01T00:00:00Z") == [])
         #expect(try await ids("?status=completed&limit=2") == [done[2], done[1]])
     }
 

@@ -95,7 +95,7 @@ extension TenantDatabase {
     }
 
     /// Newest first. Run ids carry their time, so the page's key is the id, and the times of the filter bound it: an hour is more than the
-    /// clocks of a replica and of Postgres may differ.
+    /// clocks of a replica and of Postgres may differ. No id is of a time before 1970.
     public func runs(_ filter: RunFilter, limit: Int, after: RunID?) async throws(PostgresError) -> [RunRecord] {
         try await query(
             """
@@ -108,9 +108,9 @@ extension TenantDatabase {
               AND (\(filter.agentID)::uuid IS NULL OR r.agent_id = \(filter.agentID))
               AND (\(filter.parentRunID)::uuid IS NULL OR r.parent_run_id = \(filter.parentRunID))
               AND (\(filter.createdAfter)::timestamptz IS NULL OR r.created_at >= \(filter.createdAfter)
-                AND r.run_id >= hsafa.uuid_at(\(filter.createdAfter)::timestamptz - interval '1 hour'))
+                AND r.run_id >= hsafa.uuid_at(greatest(\(filter.createdAfter)::timestamptz - interval '1 hour', to_timestamp(0))))
               AND (\(filter.createdBefore)::timestamptz IS NULL OR r.created_at < \(filter.createdBefore)
-                AND r.run_id < hsafa.uuid_at(\(filter.createdBefore)::timestamptz + interval '1 hour'))
+                AND r.run_id < hsafa.uuid_at(greatest(\(filter.createdBefore)::timestamptz + interval '1 hour', to_timestamp(0))))
             ORDER BY r.run_id DESC LIMIT \(limit)
             """, lane: .list
         ).mapRows(Self.run)
