@@ -14,7 +14,7 @@ enum JSONEscapes {
                     index += length
                     continue
                 }
-                if isShortened, bytes.count - index < longest { break }
+                if isShortened, isBeginning(bytes[index...]) { break }
             }
             result.append(bytes[index])
             index += 1
@@ -22,8 +22,14 @@ enum JSONEscapes {
         return result
     }
 
-    /// Bytes of a pair.
-    private static let longest = 12
+    /// Whether an escape, or a pair of them, could be cut off within what is left.
+    private static func isBeginning(_ rest: ArraySlice<UInt8>) -> Bool {
+        let forms = Array(#"\u0000\u0000"#.utf8)
+        return rest.count < forms.count
+            && zip(rest, forms).allSatisfy { byte, form in
+                form == UInt8(ascii: "0") ? Character(Unicode.Scalar(byte)).isHexDigit && byte < 0x80 : byte == form
+            }
+    }
 
     private static let single: [UInt8: Unicode.Scalar] = [
         UInt8(ascii: "\""): "\"", UInt8(ascii: "\\"): "\\", UInt8(ascii: "/"): "/", UInt8(ascii: "b"): "\u{8}",

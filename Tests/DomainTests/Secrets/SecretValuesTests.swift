@@ -95,6 +95,9 @@ struct SecretValuesTests {
             let cut = String(decoding: Self.escapedA.cut(fromAnswer: Array(escaped[..<end]), isShortened: true), as: UTF8.self)
             #expect(!cut.contains("A") && !cut.contains("0041") && !cut.contains("BC"), "\(end): \(cut)")
         }
+        // What begins no escape ends no search.
+        let odd = String(decoding: Self.escapedA.cut(fromAnswer: Array(#"said \q\u0041BC"#.utf8), isShortened: true), as: UTF8.self)
+        #expect(!odd.contains("0041") && !odd.contains("BC"), "\(odd)")
         // Where nothing of it stands, escapes stay as they were.
         let other = Array(#"said \u0061bc \n"#.utf8)
         #expect(Self.escapedA.cut(fromAnswer: other, isShortened: true) == other)
