@@ -20,5 +20,5 @@ struct HsafaGateway: AsyncParsableCommand {
               hsafa-gateway keys create --tenant acme
               hsafa-gateway serve
             """,
-        subcommands: [Serve.self, Migrate.self, Keys.self, Tenants.self, Policy.self, Secrets.self, Audit.self])
+        version: "1.0.0", subcommands: [Serve.self, Migrate.self, Keys.self, Tenants.self, Policy.self, Secrets.self, Audit.self])
 }

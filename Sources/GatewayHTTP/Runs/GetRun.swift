@@ -22,7 +22,7 @@ struct GetRun: Operation {
             writer.beginArray()
             for call in pending {
                 writer.beginObject()
-                call.write(to: &writer)
+                call.write(to: &writer, isForPage: context.principal.runToken != nil)
                 writer.endObject()
             }
             writer.endArray()

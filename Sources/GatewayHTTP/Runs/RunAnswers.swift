@@ -44,7 +44,8 @@ extension ToolCallRecord.FailedDelivery {
 }
 
 extension ToolCallRecord {
-    func write(to writer: inout JSONWriter) {
+    /// - Parameter isForPage: leaves out what concerns the tenant's own systems.
+    func write(to writer: inout JSONWriter, isForPage: Bool = false) {
         writer.field("callId", string: callID.description)
         writer.field("runId", string: runID.description)
         writer.field("providerCallId", string: providerCallID)
@@ -56,7 +57,7 @@ extension ToolCallRecord {
         writer.field("deviceId", stringIfPresent: deviceID?.description)
         writer.field("childRunId", stringIfPresent: childRunID?.description)
         writer.field("attempts", int: attempts)
-        writer.field("delivery", rawIfPresent: delivery?.json)
+        if !isForPage { writer.field("delivery", rawIfPresent: delivery?.json) }
         writer.field("createdAt", time: createdAt)
         writer.field("deadline", time: deadlineAt)
         writer.field("finishedAt", timeIfPresent: finishedAt)
