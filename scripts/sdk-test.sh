@@ -45,6 +45,10 @@ run_child "$CLIENT_PYTHON" Tests/Clients/snippets.py "$SCRATCH/snippets"
 run_child tsc --strict --noEmit --target es2022 --lib es2022,dom "$SCRATCH/snippets/page.ts"
 run_child swiftc -swift-version 6 -o "$SCRATCH/snippets/events" "$SCRATCH/snippets/events.swift"
 run_child "$CLIENT_PYTHON" Tests/Clients/snippets.py "$SCRATCH/snippets" "${programs[@]}" events.swift
+# Apple's CryptoKit is not here: what the program uses of it is, by name and type.
+run_child swiftc -parse-as-library -emit-module -module-name CryptoKit -emit-module-path "$SCRATCH/snippets/CryptoKit.swiftmodule" \
+    Tests/Clients/CryptoKit.swift
+run_child swiftc -typecheck -swift-version 6 -I "$SCRATCH/snippets" "$SCRATCH/snippets/device.swift"
 
 if [[ -z ${SKIP_SWIFT_SDK:-} ]]; then
     say "Swift: the client compiles"
