@@ -7,8 +7,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
 # shellcheck disable=SC2317 # called by the trap
-on_exit() { :; }
+on_exit() { rm -rf "${SCRATCH:-}"; }
 trap_exit
+SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/hsafa-check.XXXXXX")
 install_missing build
 require_swift
 
@@ -20,6 +21,13 @@ run_child swift format lint --strict --parallel --recursive Package.swift "${fol
 say "Build, warnings as errors; each target imports only what it declares"
 grep -q 'treatAllWarnings(as: \.error)' Package.swift || die "Package.swift no longer makes warnings errors: treatAllWarnings(as: .error)"
 swift_build --build-tests --explicit-target-dependency-import-check error
+
+say "The house's rules"
+# shellcheck disable=SC2086 # several flags in one variable
+run_child swift test ${SWIFT_BUILD_FLAGS:-} --skip-build --disable-xctest --filter '^TidyTests\.' >"$SCRATCH/tidy.log" 2>&1 || {
+    grep -E '✘|↳' "$SCRATCH/tidy.log" >&2 || tail -n 20 "$SCRATCH/tidy.log" >&2
+    die "the sources break a rule of the house"
+}
 
 say "The description is OpenAPI 3.1"
 install_missing python

@@ -24,11 +24,14 @@ start_throwaway_gateway() {
     export DATABASE_URL DATABASE_OWNER_URL REDIS_URL MASTER_KEY PORT HOST PUBLIC_URL POLICIES_DIR MIGRATIONS_DIR OPENAPI_FILE DOCS_DIR
     # The load of a test is no tenant's: what limits do has suites of its own.
     export LIMIT_REQUESTS_PER_SECOND=100000 LIMIT_REQUEST_BURST=1000000 LIMIT_RUNS_PER_MINUTE=1000000 LIMIT_AGENTS=1000000
-    GATEWAY_LOG=$THROWAWAY/gateway.log
+    # Where a test run gathers its logs, they are searched for what must be in none.
+    GATEWAY_LOG=${TEST_LOG_DIRECTORY:-$THROWAWAY}/$database.log
     run_child "$GATEWAY_BIN" migrate >>"$GATEWAY_LOG" 2>&1 || { cat "$GATEWAY_LOG" >&2; die "the migrations failed"; }
     HSAFA_API_KEY=$(first_key --tenant contract)
     OTHER_API_KEY=$(first_key --tenant other)
     HSAFA_ADMIN_KEY=$(first_key --admin)
+    [[ -z ${TEST_LOG_DIRECTORY:-} ]] ||
+        printf '%s\n' "$MASTER_KEY" "$HSAFA_API_KEY" "$OTHER_API_KEY" "$HSAFA_ADMIN_KEY" >>"$TEST_LOG_DIRECTORY/known-secrets"
     HSAFA_URL=$PUBLIC_URL
     export HSAFA_URL HSAFA_API_KEY OTHER_API_KEY HSAFA_ADMIN_KEY
     spawn TERM "" "$GATEWAY_LOG" "$GATEWAY_BIN" serve

@@ -79,18 +79,26 @@ import Testing
             let connection = Task { try await device.run() }
             defer { connection.cancel() }
             let run = try await client.runs.create(agent: .name("reader"), messages: [.user("read")])
+            // It watches from the beginning, over the kill, and resumes with its last id.
+            let (asked, askedSignal) = AsyncStream.makeStream(of: Void.self)
+            let watcher = Task {
+                var events: [(seq: Int, type: String)] = []
+                for try await event in client.runs.stream(run.runId) {
+                    events.append((event.seq, event.type))
+                    if event.type == "tool.call.dispatched" { askedSignal.finish() }
+                }
+                return events
+            }
             var startedCalls = started.makeAsyncIterator()
             let call = await startedCalls.next()
             #expect(call != nil)
+            for await _ in asked {}
             gateway.kill9()
             try await gateway.start()
             release.finish()
-            var seqs: [Int] = []
-            var types: [String] = []
-            for try await event in client.runs.stream(run.runId) {
-                seqs.append(event.seq)
-                types.append(event.type)
-            }
+            let events = try await watcher.value
+            let seqs = events.map(\.seq)
+            let types = events.map(\.type)
             #expect(seqs == Array(1...seqs.count))
             #expect(types.last == "run.completed")
             #expect(types.filter { $0 == "tool.result.received" }.count == 1)

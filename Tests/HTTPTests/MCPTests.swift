@@ -130,6 +130,16 @@ struct MCPTests {
         #expect(started?[0]?["error"]?["code"]?.string == "mcp_unreachable")
     }
 
+    @Test func `a server at an address that nobody may reach is not asked`() async throws {
+        let tenant = try await TestTenant.make()
+        let servers = [Self.server("meta", "http://169.254.169.254/mcp"), Self.server("local", "http://[::ffff:127.0.0.2]/mcp")]
+        let events = try await tenant.events(try await run(tenant, Self.config([Config.says], servers)))
+        #expect(events.last?.type == "run.completed")
+        let started = try #require(events.first { $0.type == "step.started" }).json()["unavailableServers"]
+        #expect(
+            started?.elements.map { $0["error"]?["code"]?.string } == ["mcp_refused", "mcp_refused"], "\(started?.rawJSON.string ?? "")")
+    }
+
     @Test func `a server that dies before the call gives the model an error, and the run goes on`() async throws {
         let tenant = try await TestTenant.make()
         let server = try await MCPServerProcess.start(.one, .http)

@@ -16,9 +16,9 @@ import Testing
         #expect(response.text.isEmpty)
     }
 
-    @Test func `the vendor's stream in two writes, cut all over, gives the same calls`() async throws {
+    @Test func `the vendor's stream in two writes, cut at every byte, gives the same calls`() async throws {
         let bytes = Array(OpenAIChatFixture.toolCalls.utf8)
-        let cuts = Array(stride(from: 1, to: bytes.count, by: 11))
+        let cuts = Array(1..<bytes.count)
         let replies = cuts.map { ScriptedReply(pieces: [Array(bytes[..<$0]), Array(bytes[$0...])]) }
         try await ScriptedServer.with(replies) { server in
             try await withOpenAIChatClient { client in
@@ -30,6 +30,29 @@ import Testing
                     }
                 }
                 #expect(server.requests.count == cuts.count)
+            }
+        }
+    }
+
+    @Test(arguments: [
+        // Without DONE and with the connection's end; with an error behind the first words; with text beyond ASCII and no usage.
+        (chunks(delta(#"{"content":"Grüß "}"#), delta(#"{"content":"👋"}"#, finish: "stop"), done: false), "Grüß 👋"),
+        (
+            chunks(delta(#"{"reasoning_content":"hm"}"#), delta(#"{"content":"a\u00e9"}"#), delta("{}", finish: "stop"), newline: "\r\n"),
+            "aé"
+        ),
+    ]) func `a variant of the stream, cut at every byte, gives the same text`(stream: String, text: String) async throws {
+        let bytes = Array(stream.utf8)
+        let replies = (1..<bytes.count).map { ScriptedReply(pieces: [Array(bytes[..<$0]), Array(bytes[$0...])]) }
+        try await ScriptedServer.with(replies) { server in
+            try await withOpenAIChatClient { client in
+                for cut in 1..<bytes.count {
+                    let response = try await client.perform(.hello(baseURL: server.baseURL)) { _ in }
+                    guard response.text == text, response.finishReason == .stop else {
+                        Issue.record("cut at byte \(cut)")
+                        return
+                    }
+                }
             }
         }
     }

@@ -54,7 +54,7 @@ struct HsafaBench {
             ("idle", { try IdleRow.measure($0) }), ("get", { try GetRunRow.measure($0) }), ("append", AppendRow.measure),
             ("delta", DeltaRow.measure), ("fanout", { try FanOutRow.measure($0) }), ("runs", RunsRow.measure),
             ("device", DeviceRow.measure), ("limit", LimitRow.measure), ("policy", { try PolicyRow.measure($0) }),
-            ("flood", { try FloodRow.measure($0) }), ("size", SizeRow.measure),
+            ("flood", { try FloodRow.measure($0) }), ("revoke", { try RevokeRow.measure($0) }), ("size", SizeRow.measure),
         ]
         let wanted = CommandLine.arguments.dropFirst()
         var failures = 0

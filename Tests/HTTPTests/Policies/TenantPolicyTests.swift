@@ -1,6 +1,7 @@
 import Domain
 import HsafaClient
 import JSON
+import TestServers
 import TestSupport
 import Testing
 
@@ -35,6 +36,27 @@ struct TenantPolicyTests {
         #expect(try await tenant.send("DELETE", "/api/policies/mine").status == 204)
         try await tenant.send("DELETE", "/api/policies/mine").expectProblem(404, "policy_not_found")
         #expect(try await tenant.client.policies.get().hash == before)
+    }
+
+    @Test func `a model is shown the tools that policy may let it use, and no other`() async throws {
+        let chunk = #"{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}"#
+        let model = try await ToolServer { _ in .init(200, "data: \(chunk)\n\ndata: [DONE]\n\n", type: "text/event-stream") }
+        let tenant = try await TestTenant.make()
+        let config = """
+            {"version":"1.0","agent":{"name":"m"},"model":{"provider":"openai-compatible","name":"x","baseURL":"http://127.0.0.1:\(model.port)/v1"},
+             "tools":[\(Config.echo),{"name":"other","executionType":"basic","execution":{"mode":"pass-through"}}]}
+            """
+        let agent = try await tenant.client.agents.create(name: "m", config: RawJSON(trusted: Array(config.utf8)))
+        func shown() async throws -> [String?] {
+            let run = try await tenant.client.runs.create(agent: .id(agent.agentId), messages: [.user("Hi")]).runId
+            #expect(try await tenant.events(run).last?.type == "run.completed")
+            let request = try JSONDocument(parsing: try #require(model.received.last).body).root
+            return request["tools"]?.elements.map { $0["function"]?["name"]?.string } ?? []
+        }
+        #expect(try await shown() == ["echo", "other"])
+        #expect(try await tenant.send("PUT", "/api/policies/mine", Self.denyEcho).status == 201)
+        #expect(try await shown() == ["other"])
+        await model.close()
     }
 
     @Test func `a run feels it: what is denied is not shown to the model, and a call of it is refused`() async throws {
