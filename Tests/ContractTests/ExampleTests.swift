@@ -37,6 +37,21 @@ struct ExampleTests {
             }
             #expect(document.resolve(reference)?["examples"]?.elements.isEmpty == false, "\(reference) has no example")
         }
+        var answers = 0
+        for path in document.root["paths"]?.members ?? [] {
+            for operation in path.value.members {
+                for response in operation.value["responses"]?.members ?? [] where response.key.hasPrefix("2") {
+                    let answer = response.value["$ref"]?.string.flatMap(document.resolve) ?? response.value
+                    for media in answer["content"]?.members ?? [] where ["application/json", "text/event-stream"].contains(media.key) {
+                        let schema = media.value["schema"]?["$ref"]?.string.flatMap(document.resolve) ?? media.value["schema"]
+                        let hasOne = schema?["examples"] != nil || media.value["examples"] != nil || media.value["example"] != nil
+                        #expect(hasOne, "\(operation.key) \(path.key), \(response.key): \(media.key) has no example")
+                        answers += 1
+                    }
+                }
+            }
+        }
+        #expect(answers >= 50)
     }
 
     @Test func `every reference leads somewhere, and every component is used`() throws {
