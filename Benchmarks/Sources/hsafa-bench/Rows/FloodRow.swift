@@ -97,7 +97,7 @@ enum FloodRow {
         let start = Clock.monotonic()
         let end = start + Int64(seconds * 1e9)
         let good = Turns(try (0..<64).map { _ in try HTTPConnection(bench.poller, port: port) }, perSecond: goodPerSecond, start: start)
-        let bad = Turns(try (0..<64).map { _ in try HTTPConnection(bench.poller, port: port) }, perSecond: wrongPerSecond, start: start)
+        let bad = Turns(try (0..<512).map { _ in try HTTPConnection(bench.poller, port: port) }, perSecond: wrongPerSecond, start: start)
         var next = 0
         while Clock.monotonic() < end {
             good.send { connection, due, done in

@@ -1,3 +1,5 @@
+import JSON
+
 /// From the answer to a key's revocation on one gateway to the first 401 on another, and to the end of the key's stream there. There is
 /// nothing to stand beside: the floor of a message is far below the target, that of the poll is the target.
 enum RevokeRow {
@@ -12,7 +14,7 @@ enum RevokeRow {
         defer { first.stop() }
         let (second, there) = try bench.startGateway(settings)
         defer { second.stop() }
-        let agent = try here.makeAgent("revoke", steps: #"[{"deltas":{"count":2,"text":"x"},"delayMilliseconds":60000}]"#)
+        let agent = try here.makeAgent("revoke-\(rounds)", steps: #"[{"deltas":{"count":2,"text":"x"},"delayMilliseconds":60000}]"#)
         let run = try here.makeRun(agent)
         var refused = Samples()
         var ended = Samples()

@@ -10,7 +10,7 @@ enum SizeRow {
         let agent = try api.makeAgent("size", steps: "[]")
         server.stop()
         let stores = bench.stores
-        try await stores.execute("TRUNCATE hsafa.runs, hsafa.run_events, hsafa.tool_calls, hsafa.tool_results")
+        try await stores.execute("TRUNCATE hsafa.runs, hsafa.run_events, hsafa.tool_calls, hsafa.tool_results CASCADE")
         var filled = 0
         var first: (append: Double, claim: Double)?
         for size in sizes {
