@@ -6,6 +6,8 @@ public enum Limits {
     public static let maxURIBytes = 8 * 1024
     public static let maxHeaderBytes = 32 * 1024
     public static let maxHeaderFields = 128
+    /// Requests of one connection whose answers have not ended; what a client sends beyond is not looked at.
+    public static let maxPipelinedRequests = 512
     public static let maxConnections = 20_000
     /// Of these, of one client's address, unless the configuration says otherwise; IPv6 by /64.
     public static let defaultConnectionsPerAddress = 1000

@@ -217,6 +217,7 @@ struct BoundsTests {
         try await RawConnection.open(gateway, receiveBuffer: 4096) { connection in
             try? await connection.send(String(repeating: ask, count: 400))
             #expect(await eventually { gateway.metric("hsafa_connections_refused_total") == 1 })
+            #expect(gateway.metric("hsafa_http_requests_total") < 200, "an answer waits until those before it are taken")
         }
     }
 }

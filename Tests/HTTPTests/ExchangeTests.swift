@@ -125,6 +125,63 @@ struct ExchangeTests {
         }
     }
 
+    @Test(arguments: [
+        "GET /health HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    ])
+    func `what follows a request for another protocol is thrown away, and its connection ends`(request: String) async throws {
+        try await RawConnection.open(try await TestGateway.shared.value) { connection in
+            try await connection.send(request)
+            let (status, headers) = try await connection.head()
+            #expect(status == 200 || status == 404 || status == 405)
+            #expect(headers.first(name: "connection") == "close")
+            // Nobody takes it, and nobody keeps it.
+            try? await connection.send([UInt8](repeating: UInt8(ascii: "x"), count: 1 << 20))
+            while try await connection.receive() {}
+        }
+    }
+
+    @Test func `a refusal is not taken for the answer to the request before it`() async throws {
+        let tenant = try await TestTenant.make()
+        try await RawConnection.open(tenant.gateway) { connection in
+            let post = Self.agent(tenant, "before", framing: "Content-Length: LENGTH")
+            let long = String(repeating: "a", count: Limits.maxURIBytes)
+            try await connection.send(post.head + post.body + "GET /\(long) HTTP/1.1\r\nHost: a\r\n\r\n")
+            let answer = try await connection.answer()
+            #expect(answer.status == 201 && answer.header("connection") == "close")
+            while try await connection.receive() {}
+            #expect(connection.available == 0)
+        }
+    }
+
+    @Test func `a request that is whole is carried out though the one behind it is not`() async throws {
+        let tenant = try await TestTenant.make()
+        try await RawConnection.open(tenant.gateway) { connection in
+            let post = Self.agent(tenant, "middle", framing: "Content-Length: LENGTH")
+            let half = Self.agent(tenant, "half", framing: "Content-Length: LENGTH")
+            try await connection.send("GET /health HTTP/1.1\r\nHost: a\r\n\r\n" + post.head + post.body + half.head + half.body.prefix(20))
+            #expect(try await connection.answer().status == 200)
+            let answer = try await connection.answer()
+            #expect(answer.status == 201 && answer.header("connection") == nil)
+            try await connection.send(String(half.body.dropFirst(20)))
+            #expect(try await connection.answer().status == 201)
+        }
+    }
+
+    @Test func `a large answer arrives whole, also where its connection ends with it`() async throws {
+        let gateway = try await TestGateway.shared.value
+        for ending in ["", "Connection: close\r\n"] {
+            try await RawConnection.open(gateway, receiveBuffer: 4096) { connection in
+                try await connection.send("GET /openapi.yaml HTTP/1.1\r\nHost: a\r\n\(ending)\r\n")
+                if ending.isEmpty { connection.finish() }
+                let (status, headers) = try await connection.head()
+                let length = try #require(headers.first(name: "content-length").flatMap { Int($0) })
+                #expect(status == 200 && length > 100_000)
+                #expect(try await connection.take(length).count == length)
+                while try await connection.receive() {}
+            }
+        }
+    }
+
     // MARK: Reading is held back
 
     /// Counts what the handlers above ask for.
@@ -156,6 +213,8 @@ struct ExchangeTests {
             channel.pipeline.fireChannelReadComplete()
             channel.pipeline.read()
         }
+        // As NIO's upgrade handler replays the first head.
+        channel.pipeline.fireChannelReadComplete()
         try arrives(.head(HTTPRequestHead(version: .http1_1, method: .POST, uri: "/a")))
         #expect(counter.count == 0, "a request that waits for its turn holds reading back")
         let request = try #require(await exchange.next())

@@ -5,20 +5,28 @@ import Synchronization
 
 /// A head as it goes out (RFC 9112 §4), written in one piece.
 enum AnswerHead {
-    /// - Parameter isLast: the connection ends with this answer.
+    /// RFC 9110 §8.6: these have no body, nor a length of one.
+    static func hasNoBody(_ status: HTTPResponse.Status) -> Bool { status.code == 204 || status.code == 304 }
+
+    /// - Parameters:
+    ///   - length: of the body in bytes, where the head does not say it itself, as that of an answer to HEAD does.
+    ///   - isLast: the connection ends with this answer.
     static func write(
-        _ head: HTTPResponse, _ security: SecurityHeaders, date: DateField, isLast: Bool, into bytes: inout ByteBuffer
+        _ head: HTTPResponse, length: Int, _ security: SecurityHeaders, date: DateField, isLast: Bool, into bytes: inout ByteBuffer
     ) {
         if head.status == .ok {
             bytes.writeStaticString("HTTP/1.1 200 OK\r\n")
         } else {
             bytes.writeString("HTTP/1.1 \(head.status.code) \(head.status.reasonPhrase)\r\n")
         }
-        // RFC 9110 §8.6: these have no body, nor a length of one.
-        let hasNoBody = head.status.code == 204 || head.status.code == 304
+        let hasNoBody = hasNoBody(head.status)
         var hasPolicy = false
+        var hasLength = hasNoBody
         for field in head.headerFields {
-            if hasNoBody, field.name == .contentLength { continue }
+            if field.name == .contentLength {
+                if hasNoBody { continue }
+                hasLength = true
+            }
             if isLast, field.name == .connection { continue }
             hasPolicy = hasPolicy || field.name == .contentSecurityPolicy
             bytes.writeString(field.name.rawName)
@@ -26,6 +34,7 @@ enum AnswerHead {
             bytes.writeString(field.value)
             bytes.writeStaticString("\r\n")
         }
+        if !hasLength { bytes.writeString("content-length: \(length)\r\n") }
         security.write(hasPolicy: hasPolicy, into: &bytes)
         bytes.writeStaticString("date: ")
         bytes.writeString(date.text)

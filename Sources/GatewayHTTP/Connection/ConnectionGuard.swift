@@ -1,5 +1,4 @@
 import Domain
-import HTTPTypes
 import NIOCore
 import NIOHTTP1
 
@@ -14,17 +13,22 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private let edge: ConnectionEdge
-    private var state: ConnectionState
-    private var context: ChannelHandlerContext?
+    let edge: ConnectionEdge
+    var state: ConnectionState
+    private(set) var context: ChannelHandlerContext?
     /// Of NIO's encoder; looked up once.
-    private var encoder: ChannelHandlerContext?
+    var encoder: ChannelHandlerContext?
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
     private var stallTimer: Scheduled<Void>?
     private var shutdownTimer: Scheduled<Void>?
     /// The answer under way has no end of its own.
-    private var isStreaming = false
+    var isStreaming = false
+    /// Nothing more is taken from this client: what it sends is thrown away, not kept. NIO's decoder parses nothing behind a request that asked
+    /// for another protocol, and would keep all that comes.
+    private var isDeaf = false
+    /// Whether the request under way is the last that is taken.
+    private var isLastRequest = false
 
     init(_ edge: ConnectionEdge) {
         self.edge = edge
@@ -48,11 +52,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// From `FirstByteWatch`, before the decoder sees the bytes.
     func bytesArrived() { if state.phase == .waiting { state.bytesArrived(.now()) } }
+    /// For `FirstByteWatch`: false when bytes are to be thrown away.
+    var takesBytes: Bool { !isDeaf && state.phase != .lingering }
     /// From `FirstByteWatch`, after everything in them was acted on.
     func readCompleted() { arm() }
 
     /// One timer a connection, set again only when it would come too late: requests that are quick cost none.
-    private func arm() {
+    func arm() {
         guard let deadline = state.deadline, let context, timer == nil || timerDeadline > deadline else { return }
         timer?.cancel()
         timerDeadline = deadline
@@ -65,6 +71,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         guard deadline <= .now() else { return arm() }
         switch state.overdue() {
         case .close: context.close(promise: nil)
+        case .answerTimeout where state.openRequests > 1:
+            // Reading waits for the answer to a request before this one, which has bounds of its own.
+            state.extend(.now())
+            arm()
         case .answerTimeout(let isReadingBody):
             // A request whose body does not come has a handler, and so a line of its own. It is told first: nobody may be there any more
             // when the answer is out.
@@ -97,11 +107,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .upgraded: context.fireChannelRead(data)
         case .lingering: break
         default:
+            guard !isDeaf else { return }
             switch unwrapInboundIn(data) {
             case .head(let head): read(head, context)
             case .body: context.fireChannelRead(data)
             case .end:
                 state.requestRead()
+                isDeaf = isLastRequest
                 context.fireChannelRead(data)
             }
         }
@@ -109,23 +121,51 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func read(_ original: HTTPRequestHead, _ context: ChannelHandlerContext) {
         var head = original
-        state.headRead(.now(), isKeptAlive: head.isKeepAlive)
+        guard state.openRequests < Limits.maxPipelinedRequests else { return hearNoMore() }
         guard head.uri.utf8.count <= Limits.maxURIBytes else {
             edge.refusals.note(.uriTooLong, context.channel.remoteAddress, status: 414)
-            return end(context, with: Refusal.targetTooLong)
+            return refuse(context, with: Refusal.targetTooLong)
         }
+        state.headRead(.now(), isKeptAlive: head.isKeepAlive)
         if head.headers.contains(name: "upgrade") {
             if state.requestsSeen == 1, DeviceHandshake.isValid(head) {
                 state.upgrade()
             } else {
                 // NIO would swallow a request whose upgrade it refuses; without the header it is an ordinary request.
                 head.headers.remove(name: "upgrade")
+                endWithThisRequest()
             }
         }
-        if state.phase != .upgraded, Self.expectsContinue(head) {
+        if head.method == .CONNECT { endWithThisRequest() }
+        // Inside of an earlier answer it would be taken for a part of it.
+        if state.phase != .upgraded, state.openRequests == 1, Self.expectsContinue(head) {
             context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
         }
         context.fireChannelRead(wrapInboundOut(.head(head)))
+    }
+
+    private func endWithThisRequest() {
+        isLastRequest = true
+        state.endsWhenAnswered = true
+    }
+
+    /// What was asked before is still answered; what comes now is not looked at.
+    private func hearNoMore() {
+        isDeaf = true
+        state.endsWhenAnswered = true
+    }
+
+    /// A request that reaches no handler. Behind one that is still to be answered nothing is said: it would be taken for that one's answer.
+    private func refuse(_ context: ChannelHandlerContext, with error: GatewayError) {
+        if state.openRequests > 0 { hearNoMore() } else { end(context, with: error) }
+    }
+
+    /// What NIO's parser took and HTTP's types do not; its head was counted.
+    func refuseHead() {
+        guard let context else { return }
+        edge.refusals.note(.malformed, context.channel.remoteAddress, status: 400)
+        state.forgetRequest()
+        refuse(context, with: Refusal.malformed(.invalidMethod))
     }
 
     /// RFC 9110 §10.1.1; a body that is too large is not asked for.
@@ -143,9 +183,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let error = error as? HTTPParserError, state.phase != .upgraded, state.phase != .lingering else {
-            return context.fireErrorCaught(error)
-        }
+        guard let error = error as? HTTPParserError, state.phase != .upgraded else { return context.fireErrorCaught(error) }
+        guard state.phase != .lingering, !isDeaf else { return }
         let isReadingRequest = state.isReadingRequest
         // Ends the handler that waits for the rest of its body.
         if isReadingRequest { context.fireErrorCaught(ConnectionAnswered(status: Refusal.malformed(error).status)) }
@@ -176,91 +215,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     /// graceful shutdown handler.
     private func quiesce(_ context: ChannelHandlerContext) {
         guard state.phase != .upgraded, state.phase != .lingering else { return }
-        guard state.openRequests > 0 else { return context.close(promise: nil) }
+        guard state.openRequests > 0 else {
+            // The last answer may still be on its way.
+            return whenWritten { $0.close(promise: nil) }
+        }
         state.endsWhenAnswered = true
         shutdownTimer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(Limits.shutdownGraceSeconds))) { [weak self] in
             self?.context?.close(promise: nil)
         }
-    }
-
-    // MARK: Out
-
-    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        switch state.phase {
-        case .upgraded: context.write(data, promise: promise)
-        case .lingering: promise?.fail(ChannelError.ioOnClosedChannel)
-        default:
-            switch unwrapOutboundIn(data) {
-            case .head(var head):
-                if head.status.code / 100 != 1 { begin(&head) }
-                context.write(wrapOutboundOut(.head(head)), promise: promise)
-            case .body: context.write(data, promise: promise)
-            case .end:
-                context.write(data, promise: promise)
-                if state.answerEnded(.now()) { linger(context) } else { arm() }
-            }
-        }
-    }
-
-    /// A whole answer, past the handlers that would take it part by part: NIO's encoder keeps nothing from one answer to the next.
-    /// - Throws: `ChannelError.ioOnClosedChannel`
-    func answer(_ head: HTTPResponse, _ body: ByteBuffer?) throws {
-        guard let context, context.channel.isActive, state.phase != .lingering, state.phase != .upgraded else {
-            throw ChannelError.ioOnClosedChannel
-        }
-        let encoder = try encoder ?? context.pipeline.syncOperations.context(handlerType: HTTPResponseEncoder.self)
-        self.encoder = encoder
-        state.answerBegan()
-        if head.headerFields[.connection] == "close" { state.endsWithThisAnswer = true }
-        var bytes = context.channel.allocator.buffer(capacity: 640 + (body?.readableBytes ?? 0))
-        AnswerHead.write(head, edge.security, date: edge.date, isLast: state.isLastAnswer, into: &bytes)
-        if let body { bytes.writeImmutableBuffer(body) }
-        encoder.writeAndFlush(NIOAny(IOData.byteBuffer(bytes)), promise: nil)
-        if state.answerEnded(.now()) { linger(context) } else { arm() }
-    }
-
-    private func begin(_ head: inout HTTPResponseHead) {
-        state.answerBegan()
-        edge.security.add(to: &head.headers)
-        head.headers.add(name: "date", value: edge.date.text)
-        if head.headers.first(name: "connection") == "close" {
-            state.endsWithThisAnswer = true
-            isStreaming = head.headers.first(name: "content-type")?.hasPrefix("text/event-stream") ?? false
-        }
-        guard state.isLastAnswer else { return }
-        head.headers.replaceOrAdd(name: "connection", value: "close")
-    }
-
-    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-        guard mode == .output, state.phase != .upgraded else { return context.close(mode: mode, promise: promise) }
-        if state.phase != .lingering { linger(context) }
-        promise?.succeed()
-    }
-
-    /// What NIO's parser took and HTTP's types do not.
-    func refuseHead() {
-        guard let context else { return }
-        edge.refusals.note(.malformed, context.channel.remoteAddress, status: 400)
-        end(context, with: Refusal.malformed(.invalidMethod))
-    }
-
-    /// Answers by itself, where there is no handler that could.
-    private func end(_ context: ChannelHandlerContext, with error: GatewayError) {
-        if !state.hasBegunAnswer {
-            for part in Refusal.parts(error, edge.security, allocator: context.channel.allocator) {
-                context.write(wrapOutboundOut(part), promise: nil)
-            }
-        }
-        linger(context)
-    }
-
-    /// Closes our side and throws away what still comes for a moment: closing with unread bytes would reset the connection, and the
-    /// client might never see the answer.
-    private func linger(_ context: ChannelHandlerContext) {
-        state.linger(.now())
-        context.flush()
-        context.close(mode: .output, promise: nil)
-        arm()
-        context.read()
     }
 }

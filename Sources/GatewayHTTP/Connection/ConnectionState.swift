@@ -76,7 +76,9 @@ struct ConnectionState {
     mutating func answerBegan() { hasBegunAnswer = true }
 
     /// Also when the request was not read to its end.
-    var isLastAnswer: Bool { endsWithThisAnswer || isReadingRequest || (endsWhenAnswered && openRequests <= 1) }
+    var isLastAnswer: Bool {
+        endsWithThisAnswer || (isReadingRequest && openRequests <= 1) || (endsWhenAnswered && openRequests <= 1)
+    }
 
     /// Returns whether the connection ends with this answer.
     mutating func answerEnded(_ now: NIODeadline) -> Bool {
@@ -87,9 +89,19 @@ struct ConnectionState {
         return isLast
     }
 
-    mutating func linger(_ now: NIODeadline) {
+    mutating func linger(until deadline: NIODeadline) {
         phase = .lingering
-        deadline = now + times.linger
+        self.deadline = deadline
+    }
+
+    /// A body that is not read yet, for no fault of the client's.
+    mutating func extend(_ now: NIODeadline) { deadline = now + times.body }
+
+    /// A request that was counted and will not be answered.
+    mutating func forgetRequest() {
+        openRequests -= 1
+        phase = .answering
+        deadline = nil
     }
 
     /// What is to be done now that `deadline` has passed.

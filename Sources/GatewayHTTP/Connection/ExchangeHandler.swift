@@ -30,15 +30,17 @@ final class ExchangeHandler: ChannelDuplexHandler, @unchecked Sendable {
     /// Of the request that was handed over before its end.
     private var body: IncomingBody.Source?
     private var isBodyFull = false
-    /// What a client asked without awaiting the answer before: at most what one read brings, for more is not read.
+    /// What a client asked without awaiting the answer before: what one read brings, for more is not read; the guard counts them.
     private var ready = CircularBuffer<Request>(initialCapacity: 1)
     private var taker: UnsafeContinuation<Request?, Never>?
     private var writer: UnsafeContinuation<Void, any Error>?
     private var isReadHeldBack = false
+    /// NIO's upgrade handler tells of the end of a read between the first head and what follows it in the same read.
+    private var hasReplayed = false
     /// Nothing more is read.
     private var isOver = false
     /// By an error of the connection; there is nobody to say goodbye to.
-    private(set) var isBroken = false
+    private var isBroken = false
 
     init(channel: any Channel, connection: ConnectionGuard, isSecure: Bool) {
         self.channel = channel
@@ -73,7 +75,8 @@ final class ExchangeHandler: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        handUnfinished()
+        if hasReplayed { handUnfinished() }
+        hasReplayed = true
         context.fireChannelReadComplete()
     }
 
@@ -124,11 +127,15 @@ final class ExchangeHandler: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case ChannelEvent.inputClosed = event { end(nil) }
+        if case ChannelEvent.inputClosed = event {
+            handUnfinished()
+            // A body that is whole has had its end.
+            end(ConnectionAnswered.clientGone)
+        }
         context.fireUserInboundEventTriggered(event)
     }
 
-    private func end(_ error: (any Error)?) {
+    private func end(_ error: any Error) {
         isOver = true
         endBody(error)
         taker?.resume(returning: nil)
@@ -183,7 +190,7 @@ final class ExchangeHandler: ChannelDuplexHandler, @unchecked Sendable {
         let isWritable = try await onLoop { exchange in
             try exchange.connection.answer(head, body)
             // What ended the connection has no next answer that would have to wait.
-            return exchange.channel.isWritable || !exchange.channel.isActive
+            return exchange.isDone() || exchange.channel.isWritable
         }
         if !isWritable { try await untilWritable() }
     }
@@ -194,9 +201,30 @@ final class ExchangeHandler: ChannelDuplexHandler, @unchecked Sendable {
             guard let context = exchange.context else { throw ChannelError.ioOnClosedChannel }
             for part in parts { context.write(exchange.wrapOutboundOut(part), promise: nil) }
             context.flush()
-            return context.channel.isWritable
+            return exchange.isDone() || context.channel.isWritable
         }
         if !isWritable { try await untilWritable() }
+    }
+
+    /// Behind the last answer, which said so, nothing is carried out any more (RFC 9112 §9.6).
+    private func isDone() -> Bool {
+        guard connection.isLingering || !channel.isActive else { return false }
+        isOver = true
+        ready.removeAll()
+        return true
+    }
+
+    /// No more requests: the server is stopping, or what was begun cannot be ended.
+    func stop() { channel.eventLoop.execute { self.end(CancellationError()) } }
+
+    /// Says goodbye; the guard lets the last answer arrive.
+    ///
+    /// - Parameter isWhole: false when the last answer was broken off.
+    func finish(isWhole: Bool) async {
+        try? await onLoop { exchange in
+            if exchange.connection.isLingering { return }
+            exchange.channel.close(mode: isWhole && !exchange.isBroken ? .output : .all, promise: nil)
+        }
     }
 
     private func onLoop<Result: Sendable>(_ work: @escaping @Sendable (ExchangeHandler) throws -> Result) async throws -> Result {

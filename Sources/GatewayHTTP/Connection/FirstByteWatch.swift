@@ -10,6 +10,7 @@ final class FirstByteWatch: ChannelInboundHandler, RemovableChannelHandler {
     init(_ connection: ConnectionGuard) { self.connection = connection }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard connection.takesBytes else { return }
         connection.bytesArrived()
         context.fireChannelRead(data)
     }

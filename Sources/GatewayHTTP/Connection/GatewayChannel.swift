@@ -100,11 +100,12 @@ struct GatewayChannel<Responder: HTTPResponder>: ServerChildChannel where Respon
             while isWhole, let request = await exchange.next() {
                 isWhole = await answer(request, exchange, logger)
             }
-            // The guard lets the last answer arrive.
-            channel.close(mode: isWhole && !exchange.isBroken ? .output : .all, promise: nil)
+            await exchange.finish(isWhole: isWhole)
             try? await channel.closeFuture.get()
         } onCancel: {
             channel.close(mode: .input, promise: nil)
+            // TLS knows no closing of one side.
+            exchange.stop()
         }
     }
 
@@ -121,6 +122,7 @@ struct GatewayChannel<Responder: HTTPResponder>: ServerChildChannel where Respon
             // `ErrorTranslator` makes answers of failures, so this is one of its own.
             logger.error("no answer was made", metadata: ["cause": "\(error)"])
             response = Problem(.internal(String(reflecting: error)), requestID: nil).response()
+            if request.method == .head { response = response.createHeadResponse() }
         }
         let writer = AnswerWriter(exchange, response)
         do {

@@ -6,8 +6,8 @@ public protocol RequestLineLog: Sendable {
     func log(_ line: RequestLine)
 }
 
-/// What is logged of a request when it is over. No member holds what a client chose freely but `requestID` (which is checked) and
-/// `traceparent` (which may be anything but a credential).
+/// What is logged of a request when it is over. What a client chose is checked: `requestID`, and
+/// `traceparent` (whose form is).
 public struct RequestLine: Sendable {
     public let method: String
     /// The template, never the path.

@@ -30,7 +30,7 @@ struct RequestLog: RouterMiddleware {
     ) async throws -> Response {
         var context = context
         context.requestID = request.headers[.xRequestID].flatMap { Self.isSane($0) ? $0 : nil } ?? ids.next()
-        context.traceparent = request.headers[.traceparent].flatMap { $0.utf8.count <= 128 && !Self.holdsCredential($0) ? $0 : nil }
+        context.traceparent = request.headers[.traceparent].flatMap { Self.isTraceParent($0) ? $0 : nil }
         if !proxies.isEmpty {
             context.proxies = proxies
             context.forwardedFor = Self.forwardedFor(request)
@@ -89,6 +89,11 @@ struct RequestLog: RouterMiddleware {
             values.append(value)
         }
         return values.reversed()
+    }
+
+    /// `00-<32 hex>-<16 hex>-<2 hex>` (W3C Trace Context §3.2.2): anything else could pass for other fields of a line.
+    static func isTraceParent(_ text: String) -> Bool {
+        text.utf8.count == 55 && text.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) || $0 == UInt8(ascii: "-") }
     }
 
     /// A credential that was put into a header by mistake must not come into the log.
