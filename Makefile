@@ -26,7 +26,7 @@ sdk: ## Clients in Python, TypeScript and Swift from openapi.yaml, into build/sd
 sdk-test: ## Those clients, and the programs of docs/CLIENTS.md, used (part of `make test`)
 	@scripts/sdk-test.sh
 
-browser-test: ## The page of examples/browser in headless Chromium (part of `make test`)
+browser-test: ## The pages: examples/browser, that of docs/CLIENTS.md and /docs, in headless Chromium (part of `make test`)
 	@scripts/browser-test.sh
 
 check: ## Format, layers, warnings as errors, the description, shell scripts

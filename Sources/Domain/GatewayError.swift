@@ -31,7 +31,9 @@ extension GatewayError {
         status: 503, code: "no_master_key", detail: "This gateway keeps no secrets: its operator has to set MASTER_KEY.")
 
     public static func malformedJSON(_ error: JSONError) -> GatewayError {
-        GatewayError(status: 400, code: "malformed_json", detail: "The body is not valid JSON (RFC 8259, UTF-8): \(error).")
+        GatewayError(
+            status: 400, code: "malformed_json", detail: "The body is not valid JSON (RFC 8259, UTF-8): \(error).",
+            violations: [error.violation])
     }
 
     public static func invalidBody(_ violation: JSONViolation) -> GatewayError { invalidBody([violation]) }

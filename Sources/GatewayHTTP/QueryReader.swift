@@ -36,6 +36,17 @@ struct QueryReader {
         return value
     }
 
+    /// One of a kind's values, by its name.
+    mutating func choice<Value: RawRepresentable<String> & CaseIterable>(
+        _ name: String, of kind: Value.Type = Value.self
+    ) throws(GatewayError) -> Value? {
+        guard let text = string(name) else { return nil }
+        guard let value = Value(rawValue: text) else {
+            throw .invalidQuery(name, "must be one of \(Value.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return value
+    }
+
     mutating func id<Entity>(
         _ name: String, as type: EntityID<Entity>.Type = EntityID<Entity>.self
     ) throws(GatewayError) -> EntityID<Entity>? {

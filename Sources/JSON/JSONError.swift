@@ -21,13 +21,31 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
     public let reason: Reason
     /// Counted from 0.
     public let offset: Int
+    /// RFC 6901: the innermost value that was being read; of a repeated key the member, of a text too deep the container that is too much.
+    /// Empty for the whole text. Of a long way, as much of it as `maxPointerBytes` holds.
+    public let pointer: String
 
-    public init(_ reason: Reason, at offset: Int) {
+    /// Bytes of `pointer`: its keys are the sender's.
+    public static let maxPointerBytes = 1024
+
+    public init(_ reason: Reason, at offset: Int, in pointer: String = "") {
         self.reason = reason
         self.offset = offset
+        self.pointer = pointer
     }
 
     public var description: String { "\(reason) at byte \(offset)" }
+
+    /// The same, told of the place that it is about.
+    public var violation: JSONViolation {
+        let message =
+            switch reason {
+            case .duplicateKey: "is there twice in one object, again at byte \(offset)"
+            case .tooDeep(let limit): "is nested deeper than \(limit) levels, at byte \(offset)"
+            default: "is not valid JSON: \(self)"
+            }
+        return JSONViolation(pointer: pointer, message: message)
+    }
 
     /// Line and column, both counted from 1, the column in bytes. `bytes` is the text that was refused.
     public func position(in bytes: [UInt8]) -> (line: Int, column: Int) {

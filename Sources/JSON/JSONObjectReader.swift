@@ -12,18 +12,7 @@ public struct JSONObjectReader: Sendable {
     }
 
     /// RFC 6901: `~` is written `~0`, `/` is written `~1`.
-    public func pointer(to key: String) -> String {
-        guard key.utf8.contains(where: { $0 == UInt8(ascii: "~") || $0 == UInt8(ascii: "/") }) else { return "\(pointer)/\(key)" }
-        var escaped = pointer + "/"
-        for character in key.unicodeScalars {
-            switch character {
-            case "~": escaped += "~0"
-            case "/": escaped += "~1"
-            default: escaped.unicodeScalars.append(character)
-            }
-        }
-        return escaped
-    }
+    public func pointer(to key: String) -> String { "\(pointer)/\(JSONPointerText.escaped(key))" }
 
     public func has(_ key: String) -> Bool { node[key] != nil }
 

@@ -32,7 +32,7 @@ struct JSONParser {
                     try parser.run()
                     return .success(body(UnsafeBufferPointer(start: parser.entries, count: parser.entryCount)))
                 } catch {
-                    return .failure(error)
+                    return .failure(JSONError(error.reason, at: error.offset, in: parser.pointer(of: error)))
                 }
             }
         }
@@ -140,10 +140,11 @@ struct JSONParser {
     private mutating func close(_ parent: inout UInt32, isObject: Bool) throws(JSONError) {
         depth &-= 1
         let index = Int(parent)
+        // While it is open, so that a refusal is found in it.
+        if isObject, limits.rejectsDuplicateKeys, entries[index].count > 1 { try refuseDuplicateKeys(of: index) }
         parent = entries[index].next
         entries[index].next = UInt32(truncatingIfNeeded: entryCount)
         entries[index].end = UInt32(truncatingIfNeeded: position)
-        if isObject, limits.rejectsDuplicateKeys, entries[index].count > 1 { try refuseDuplicateKeys(of: index) }
     }
 
     private mutating func key(of parent: UInt32, mayEnd: Bool) throws(JSONError) {

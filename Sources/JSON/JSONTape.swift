@@ -25,6 +25,8 @@ struct JSONTapeEntry: BitwiseCopyable {
     /// A string that holds an escape; a number written as an integer.
     var isMarked: Bool { packed & Self.markBit != 0 }
     var count: Int { Int(packed >> 4) }
+    /// A container whose end was not read yet; nothing ends at the first byte.
+    var isOpen: Bool { end == 0 }
     /// The text between a string's quotes.
     var content: Range<Int> { Int(start) + 1..<Int(end) - 1 }
 }

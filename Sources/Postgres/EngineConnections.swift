@@ -140,7 +140,7 @@ extension PostgresEngine {
         }
         let error =
             downSince == nil
-            ? PostgresError(.timeout, "no connection was free within \(wait ?? 0) ms")
+            ? PostgresError(.turn, "its turn did not come within \(wait ?? 0) ms: all connections that it may have are held by others")
             : PostgresError(.connection, "no connection to Postgres: \(lane.lastFailure)")
         while let segment = lane.reruns.first, segment.isAnswered || deadline(segment) <= now {
             _ = lane.reruns.popFirst()

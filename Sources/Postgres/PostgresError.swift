@@ -18,8 +18,10 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible, CustomDeb
         /// The configuration or the way of the call is wrong.
         case configuration
         case shutDown
-        /// The server's statement timeout, or no free connection in time.
+        /// The server's statement timeout.
         case timeout
+        /// Its turn at the connections that callers share did not come in time; Postgres itself may be well. Nothing was sent.
+        case turn
     }
 
     public let code: Code

@@ -1,12 +1,15 @@
 """A headless Chromium and one page of it, over the DevTools protocol."""
 
 import base64
+import functools
+import http.server
 import itertools
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -15,6 +18,18 @@ from websockets.sync.client import connect
 
 # A net for a busy machine: what hangs fails, and does not hang the suite.
 PATIENCE = 120
+
+
+def serve(folder):
+    """The folder's files, on an origin of their own."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_address[1]}/"
 
 
 class Chromium:
@@ -61,7 +76,7 @@ class Chromium:
 
 class Page:
     def __init__(self, url):
-        self.socket = connect(url, max_size=64 << 20, open_timeout=PATIENCE)
+        self.socket = connect(url, max_size=64 << 20, open_timeout=PATIENCE, ping_interval=None)
         self.ids = itertools.count(1)
         # What went wrong in the page, and every address that it asked for.
         self.faults, self.requests = [], []
@@ -113,6 +128,14 @@ class Page:
             time.sleep(0.05)
         raise AssertionError(f"not seen: {what}; the page says:\n{self.evaluate('document.body.innerText')}\nfaults: {self.faults}")
 
+    def wait_for(self, condition, what):
+        """Until what was noted of the page fits."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, f"not seen: {what}"
+            self.evaluate("0")
+            time.sleep(0.05)
+
     def open(self, url):
         # Also where only the fragment differs.
         self.send("Page.navigate", url="about:blank")
@@ -137,3 +160,13 @@ class Page:
     def shoot(self, path):
         picture = self.send("Page.captureScreenshot", format="png")
         Path(path).write_bytes(base64.b64decode(picture["data"]))
+
+    def pictures(self, folder, name):
+        """Light and dark, on a desk and on a phone, of the end of what the page shows."""
+        for scheme in ("light", "dark"):
+            for device, (width, height) in {"desktop": (1180, 860), "phone": (390, 844)}.items():
+                self.look(scheme, width, height)
+                self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+                self.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+                self.shoot(Path(folder) / f"{name}-{scheme}-{device}.png")
+        self.look("light", 1180, 860)

@@ -3,23 +3,17 @@
 HSAFA_URL and HSAFA_API_KEY name the gateway, HSAFA_BIN the command that makes a token as the example's README does. The page comes from another origin than the gateway, as pages do.
 """
 
-import functools
-import http.server
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
-from chromium import PATIENCE, Chromium
+from chromium import Chromium, serve
+from gateway import PATIENCE, URL, CuttingProxy, agent, api, events, publish, run_token, start
 
-URL, KEY = os.environ["HSAFA_URL"], os.environ["HSAFA_API_KEY"]
 EXAMPLE = Path("examples/browser")
 PICTURES = Path(sys.argv[1]) if len(sys.argv) > 1 else None
 
@@ -34,96 +28,14 @@ new MutationObserver(() => {
 """
 
 
-def api(method, path, body=None, expect=(200, 201, 204)):
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-    try:
-        with urllib.request.urlopen(urllib.request.Request(URL + path, data, headers, method=method), timeout=60) as answer:
-            text = answer.read()
-            assert answer.status in expect, f"{method} {path}: {answer.status}"
-            return json.loads(text) if text else None
-    except urllib.error.HTTPError as error:
-        raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()}") from error
-
-
-def publish(config):
-    api("POST", "/api/agents", {"name": config["agent"]["name"], "config": config})
-
-
-def agent(name, steps, tools):
-    publish({"version": "1.0", "agent": {"name": name}, "model": {"provider": "simulated", "script": {"steps": steps}}, "tools": tools})
-
-
-def start(name, message="Go.", grants=("tools", "approvals")):
-    run = api("POST", "/api/runs", {"agentName": name, "initialMessages": [{"role": "user", "content": message}]})["runId"]
-    return run, api("POST", f"/api/runs/{run}/tokens", {"grants": list(grants)})
+def begin(name, message="Go.", grants=("tools", "approvals")):
+    run = start(name, message)
+    return run, run_token(run, *grants)
 
 
 def tokens(*arguments):
     command = [os.environ["HSAFA_BIN"], "tokens", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout.strip()
-
-
-def events(run):
-    return api("GET", f"/api/runs/{run}/events?limit=1000")["data"]
-
-
-def serve():
-    """The example's files, on an origin of their own."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=EXAMPLE))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_address[1]}/"
-
-
-class CuttingProxy:
-    """In front of the gateway: the first streams are cut after some bytes, in the middle of an event."""
-
-    def __init__(self, cuts):
-        self.cuts, self.done = list(cuts), 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            client, _ = self.listener.accept()
-            threading.Thread(target=self.carry, args=(client,), daemon=True).start()
-
-    def carry(self, client):
-        host = urllib.parse.urlsplit(URL)
-        # How much of what is asked for next may pass; a connection has other requests before its stream.
-        left = [None]
-        with client, socket.create_connection((host.hostname, host.port)) as gateway:
-            threading.Thread(target=self.forward, args=(client, gateway, left), daemon=True).start()
-            try:
-                while data := gateway.recv(4096):
-                    client.sendall(data if left[0] is None else data[: left[0]])
-                    if left[0] is not None:
-                        left[0] -= len(data)
-                        if left[0] <= 0:
-                            self.done += 1
-                            break
-            except OSError:
-                pass
-            for end in (client, gateway):
-                try:
-                    end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-
-    def forward(self, client, gateway, left):
-        try:
-            while data := client.recv(65536):
-                if b"/stream?" in data.split(b"\r\n")[0] and self.cuts:
-                    left[0] = self.cuts.pop(0)
-                gateway.sendall(data)
-        except OSError:
-            pass
 
 
 def show(page, origin, run, token, gateway=URL):
@@ -132,15 +44,8 @@ def show(page, origin, run, token, gateway=URL):
 
 
 def pictures(page, name):
-    if PICTURES is None:
-        return
-    for scheme in ("light", "dark"):
-        for device, (width, height) in {"desktop": (1180, 860), "phone": (390, 844)}.items():
-            page.look(scheme, width, height)
-            page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-            page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-            page.shoot(PICTURES / f"{name}-{scheme}-{device}.png")
-    page.look("light", 1180, 860)
+    if PICTURES is not None:
+        page.pictures(PICTURES, name)
 
 
 ENDED = "document.getElementById('state').textContent === 'ended'"
@@ -151,7 +56,7 @@ def the_example(page, origin):
     """A run from the first word to the end: text that grows, a tool of the page, a question, an approval."""
     publish(json.loads((EXAMPLE / "agent.json").read_text()))
     api("PUT", "/api/policies/browser-demo", json.loads((EXAMPLE / "policy.json").read_text()))
-    run, other = start("browser-demo", "Please book me a flight to Oslo.")
+    run, other = begin("browser-demo", "Please book me a flight to Oslo.")
     text = tokens("create", run, "--grant", "tools", "--grant", "approvals", "--expires-seconds", "3600")
     made = [json.loads(line) for line in tokens("list", run, "--json").splitlines()]
     assert len(made) == 2 and made[1]["tokenId"] == other["tokenId"], made
@@ -218,11 +123,8 @@ def nothing_is_html(page, origin):
                 {"text": "Done {{lastToolResult}}"}]}},
         }
     ).replace('"ARGUMENTS"', arguments)
-    request = urllib.request.Request(
-        URL + "/api/agents", ('{"name":"attacker","config":' + config + "}").encode(),
-        {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}, method="POST")
-    urllib.request.urlopen(request, timeout=60).close()
-    run, token = start("attacker", attack)
+    api("POST", "/api/agents", ('{"name":"attacker","config":' + config + "}").encode())
+    run, token = begin("attacker", attack)
     show(page, origin, run, token)
     page.wait("document.querySelector('.question')?.textContent.includes('onerror')", "the question, as text")
     page.type(".call:last-of-type textarea", attack)
@@ -247,13 +149,13 @@ def a_held_call(page, origin):
     api("PUT", "/api/policies/held", {"version": 1, "rules": [{"id": "ask", "agents": ["held"], "tools": ["askUser"], "effect": "require_approval"}]})
     ask = {"name": "askUser", "target": "browser", "timeoutSeconds": 600}
     agent("held", [{"toolCalls": [{"name": "askUser", "arguments": {"question": "May I?"}}]}, {"text": "{{lastToolResult}}"}], [ask])
-    run, watcher = start("held", grants=("tools",))
+    run, watcher = begin("held", grants=("tools",))
     show(page, origin, run, watcher)
     page.wait("document.body.innerText.includes('May the agent do exactly this?')", "the approval")
     # This token was not given it; the page says so and goes on.
     page.click("Approve")
     page.wait("document.querySelector('.problem:not([hidden])')?.textContent.includes('approvals')", "what the token lacks")
-    token = api("POST", f"/api/runs/{run}/tokens", {"grants": ["tools", "approvals"]})
+    token = run_token(run, "tools", "approvals")
     show(page, origin, run, token)
     page.wait("document.body.innerText.includes('May the agent do exactly this?')", "the approval")
     page.click("Approve")
@@ -270,7 +172,7 @@ def cut_connections(page, origin):
     agent("talker", [{"text": words, "chunkCharacters": 16, "delayMilliseconds": 10}], [])
     # Small enough for a log whose pieces were all merged, too.
     proxy = CuttingProxy([700, 1200, 2500])
-    run, token = start("talker")
+    run, token = begin("talker")
     show(page, origin, run, token, gateway=proxy.url)
     page.wait(ENDED, "the end")
     assert proxy.done == 3, f"{proxy.done} connections were cut"
@@ -283,7 +185,7 @@ def a_token_that_ends(page, origin):
     """A page whose token was revoked says so, and asks no more."""
     ask = {"name": "askUser", "target": "browser", "timeoutSeconds": 600}
     agent("waiter", [{"toolCalls": [{"name": "askUser", "arguments": {"question": "Well?"}}]}, {"text": "So."}], [ask])
-    run, token = start("waiter")
+    run, token = begin("waiter")
     show(page, origin, run, token)
     page.wait("document.querySelector('.question')?.textContent === 'Well?'", "the question")
     api("DELETE", f"/api/runs/{run}/tokens/{token['tokenId']}")
@@ -296,7 +198,7 @@ def a_token_that_ends(page, origin):
 
 def main():
     signal.alarm(4 * PATIENCE)
-    origin = serve()
+    origin = serve(EXAMPLE)
     if PICTURES is not None:
         PICTURES.mkdir(parents=True, exist_ok=True)
     with Chromium() as browser, browser.page() as page:

@@ -9,18 +9,13 @@ import base64
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-import threading
-import time
-import urllib.request
 from pathlib import Path
 
+from gateway import PATIENCE, CuttingProxy, agent, api, start, whole_log
+
 FOLDER = Path(sys.argv[1])
-URL, KEY = os.environ["HSAFA_URL"], os.environ["HSAFA_API_KEY"]
-# A net for a busy machine: a program that hangs must not hang the suite.
-PATIENCE = 180
 
 
 def extract():
@@ -32,68 +27,6 @@ def extract():
     for name, program in blocks:
         assert "/" not in name
         (FOLDER / name).write_text(program)
-
-
-def api(method, path, body=None):
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(URL + path, data, headers, method=method), timeout=60) as answer:
-        return json.load(answer)
-
-
-def start(name, steps, tools=()):
-    config = {"version": "1.0", "agent": {"name": name}, "model": {"provider": "simulated", "script": {"steps": steps}}, "tools": list(tools)}
-    api("POST", "/api/agents", {"name": name, "config": config})
-    return api("POST", "/api/runs", {"agentName": name, "initialMessages": [{"role": "user", "content": "Go."}]})["runId"]
-
-
-def events(run):
-    """The whole log of a run that is over."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if api("GET", f"/api/runs/{run}")["status"] in ("completed", "failed", "canceled"):
-            return api("GET", f"/api/runs/{run}/events?limit=1000")["data"]
-        time.sleep(0.1)
-    raise AssertionError("the run does not end")
-
-
-class CuttingProxy:
-    """Passes bytes on to the gateway, and cuts the first connections after some bytes of their answers."""
-
-    def __init__(self, cuts):
-        self.cuts = list(cuts)
-        self.connections = 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            client, _ = self.listener.accept()
-            self.connections += 1
-            limit = self.cuts.pop(0) if self.cuts else None
-            host, port = URL.removeprefix("http://").split(":")
-            gateway = socket.create_connection((host, int(port)))
-            threading.Thread(target=self.copy, args=(client, gateway, None), daemon=True).start()
-            threading.Thread(target=self.copy, args=(gateway, client, limit), daemon=True).start()
-
-    def copy(self, source, target, limit):
-        passed = 0
-        try:
-            while data := source.recv(65536):
-                if limit is not None and passed + len(data) > limit:
-                    target.sendall(data[: limit - passed])
-                    break
-                target.sendall(data)
-                passed += len(data)
-        except OSError:
-            pass
-        for end in (source, target):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            end.close()
 
 
 COMMANDS = {
@@ -115,8 +48,8 @@ def stream(program, run, wanted):
     assert done.returncode == 0, f"{program} ended with {done.returncode}: {done.stderr}"
     seen = [json.loads(line) for line in done.stdout.splitlines() if line]
     assert seen == wanted, f"{program} saw {[event['seq'] for event in seen]} of 1 to {len(wanted)}: {done.stderr}"
-    assert proxy.connections >= 4, f"{program} connected {proxy.connections} times, though it was cut three times"
-    print(f"{program}: {len(seen)} events over {proxy.connections} connections")
+    assert proxy.done == 3 and proxy.streams >= 4, f"{program} asked for {proxy.streams} streams, of which {proxy.done} were cut"
+    print(f"{program}: {len(seen)} events over {proxy.streams} connections")
 
 
 def refused(program, run):
@@ -137,15 +70,13 @@ def device(program):
     process = subprocess.Popen(COMMANDS[program], cwd=FOLDER, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         tool = {"name": "uname", "target": "device", "device": {"labels": {"zone": name}}, "timeoutSeconds": PATIENCE}
-        run = start(name, [{"toolCalls": [{"name": "uname", "arguments": {}}]}, {"text": "{{lastToolResult}}"}], [tool])
-        log = events(run)
+        agent(name, [{"toolCalls": [{"name": "uname", "arguments": {}}]}, {"text": "{{lastToolResult}}"}], [tool])
+        log = whole_log(start(name))
         assert log[-1]["type"] == "run.completed", log[-1]
         [result] = [event["data"] for event in log if event["type"] == "tool.result.received"]
         assert "system" in json.dumps(result) and not result.get("isError"), result
         # Revoked, it goes and does not come back.
-        urllib.request.urlopen(
-            urllib.request.Request(f"{URL}/api/devices/{identity}", headers={"Authorization": f"Bearer {KEY}"}, method="DELETE"), timeout=60
-        )
+        api("DELETE", f"/api/devices/{identity}")
         process.wait(PATIENCE)
         print(f"{program}: answered its call, and went when it was revoked")
     finally:
@@ -156,8 +87,10 @@ def device(program):
 extract()
 programs = sys.argv[2:]
 if any(not program.startswith("device") for program in programs):
-    run = start(f"snippets-{os.getpid()}", [{"deltas": {"count": 60, "text": "word "}, "delayMilliseconds": 5}, {"text": "Done."}])
-    log = events(run)
+    name = f"snippets-{os.getpid()}"
+    agent(name, [{"deltas": {"count": 60, "text": "word "}, "delayMilliseconds": 5}, {"text": "Done."}])
+    run = start(name)
+    log = whole_log(run)
     for program in programs:
         if not program.startswith("device"):
             stream(program, run, log)

@@ -5,8 +5,10 @@ public struct BadBody: Sendable {
     /// What is wrong with it.
     public let name: String
     public let bytes: [UInt8]
-    /// Where it is wrong (RFC 6901); nil where it is no JSON.
-    public let pointer: String?
+    /// Where it is wrong, RFC 6901.
+    public let pointer: String
+    /// What is no JSON that is taken at all. Its place is exact; that of a value may be what it is part of, or a field that goes with it.
+    public var isMalformed = false
 }
 
 /// Makes bad bodies of a good one, from what the schema allows: each has one fault.
@@ -120,26 +122,40 @@ public struct BadBodies {
     private mutating func addMalformed() {
         func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
         let text = base.json.string
-        var bodies: [(String, [UInt8])] = [
-            ("a cut body", bytes(String(text.dropLast()))), ("two bodies", bytes(text + text)),
-            ("a byte order mark", [0xEF, 0xBB, 0xBF] + bytes(text)),
-            ("UTF-16", text.utf16.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }), ("a comment", bytes("/* x */" + text)),
-            ("no JSON", bytes("name=value")), ("NaN", bytes(#"{"a":NaN}"#)), ("a comma too many", bytes(#"{"a":1,}"#)),
-            ("quotes of the wrong kind", bytes("{'a':1}")), ("bad UTF-8", bytes(#"{"a":""#) + [0xFF, 0xFE] + bytes(#""}"#)),
-            ("an overlong encoding", bytes(#"{"a":""#) + [0xC0, 0x80] + bytes(#""}"#)), ("half a surrogate", bytes(#"{"a":"\ud800"}"#)),
-            ("a raw NUL", bytes("{\"a\":\"\u{0}\"}")), ("a number with a leading zero", bytes(#"{"a":007}"#)),
-            ("deep lists", bytes(#"{"a":"# + String(repeating: "[", count: 100) + String(repeating: "]", count: 100) + "}")),
-            ("deep objects", bytes(String(repeating: #"{"a":"#, count: 100) + "1" + String(repeating: "}", count: 100))),
-            ("bottomless lists", bytes(String(repeating: "[", count: 20_000))),
+        var bodies: [(String, String, [UInt8])] = [
+            ("a cut body", "", bytes(String(text.dropLast()))), ("two bodies", "", bytes(text + text)),
+            ("something behind the body", "", bytes(text + " x")), ("a byte order mark", "", [0xEF, 0xBB, 0xBF] + bytes(text)),
+            ("UTF-16", "", text.utf16.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }), ("a comment", "", bytes("/* x */" + text)),
+            ("no JSON", "", bytes("name=value")), ("NaN", "/a", bytes(#"{"a":NaN}"#)), ("a comma too many", "", bytes(#"{"a":1,}"#)),
+            ("quotes of the wrong kind", "", bytes("{'a':1}")),
+            ("bad UTF-8", "/a", bytes(#"{"a":""#) + [0xFF, 0xFE] + bytes(#""}"#)),
+            ("an overlong encoding", "/a", bytes(#"{"a":""#) + [0xC0, 0x80] + bytes(#""}"#)),
+            ("bad UTF-8 in a key", "", bytes(#"{"a":1,"b"#) + [0xFF] + bytes(#"":2}"#)),
+            ("bad UTF-8 far within", "/a/1/b~1c", bytes(#"{"a":[{"b/c":1},{"x":{},"b/c":""#) + [0xFF] + bytes(#""}]}"#)),
+            ("half a surrogate", "/a", bytes(#"{"a":"\ud800"}"#)), ("a raw NUL", "/a", bytes("{\"a\":\"\u{0}\"}")),
+            ("a number with a leading zero", "/a", bytes(#"{"a":007}"#)), ("a list that is cut", "/a/1", bytes(#"{"a":[1,"#)),
+            ("a key twice far within", "/a/1/b~0", bytes(#"{"a":[{"b~":1},{"b~":1,"c":{},"b\u007e":2}]}"#)),
+            (
+                "deep lists", "/a" + String(repeating: "/0", count: Self.maxDepth - 1),
+                bytes(#"{"a":"# + String(repeating: "[", count: 100) + String(repeating: "]", count: 100) + "}")
+            ),
+            (
+                "deep objects", String(repeating: "/a", count: Self.maxDepth),
+                bytes(String(repeating: #"{"a":"#, count: 100) + "1" + String(repeating: "}", count: 100))
+            ),
+            ("bottomless lists", String(repeating: "/0", count: Self.maxDepth), bytes(String(repeating: "[", count: 20_000))),
         ]
         if let first = base.members.first {
             let member = "\(SpecValue.string(first.key).json):\(first.value.json)"
-            bodies.append(("a key twice", bytes("{\(member),\(member)}")))
+            bodies.append(("a key twice", "/" + first.key, bytes("{\(member),\(member)}")))
             let escaped = first.key.utf16.map {
                 "\\u" + String(repeating: "0", count: 4 - String($0, radix: 16).count) + String($0, radix: 16)
             }
-            bodies.append(("a key twice, once in escapes", bytes("{\(member),\"\(escaped.joined())\":1}")))
+            bodies.append(("a key twice, once in escapes", "/" + first.key, bytes("{\(member),\"\(escaped.joined())\":1}")))
         }
-        found += bodies.map { BadBody(name: $0.0, bytes: $0.1, pointer: nil) }
+        found += bodies.map { BadBody(name: $0.0, bytes: $0.2, pointer: $0.1, isMalformed: true) }
     }
+
+    /// Levels that the gateway takes; what stands on the next one is too deep.
+    private static let maxDepth = 64
 }

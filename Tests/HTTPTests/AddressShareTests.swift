@@ -1,5 +1,7 @@
 import Domain
 import NIOCore
+import NIOPosix
+import NIOSSL
 import Runtime
 import TestSupport
 import Testing
@@ -36,8 +38,8 @@ struct AddressShareTests {
     private let question = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
 
     /// Whether a connection of its own is answered, rather than closed.
-    private func isServed(_ gateway: TestGateway) async throws -> Bool {
-        try await RawConnection.open(gateway) { connection in
+    private func isServed(_ gateway: TestGateway, host: String = "127.0.0.1", tls: NIOSSLContext? = nil) async throws -> Bool {
+        try await RawConnection.open(gateway, host: host, tls: tls) { connection in
             do {
                 try await connection.send(question)
                 return try await connection.answer().status == 200
@@ -45,13 +47,23 @@ struct AddressShareTests {
         }
     }
 
-    private func gateway(_ most: Int, proxies: [String] = []) async throws -> TestGateway {
+    private func expectAnswer(_ connection: RawConnection) async throws {
+        try await connection.send(question)
+        #expect(try await connection.answer().status == 200)
+    }
+
+    private func gateway(
+        _ most: Int, proxies: [String] = [], host: String = "127.0.0.1", certificates: CertificateStore? = nil
+    ) async throws -> TestGateway {
         // Connections that are held are not to end by themselves.
         var times = ConnectionTimes()
         times.idle = .hours(1)
-        let listener = ListenerConfiguration(times: times, maxConnectionsPerAddress: most)
+        times.head = .hours(1)
+        times.handshake = .hours(1)
+        let listener = ListenerConfiguration(certificates: certificates, times: times, maxConnectionsPerAddress: most)
         return try await TestGateway.running(in: try await .start(), listener: listener) {
             $0.trustedProxies = TrustedProxies(proxies.compactMap { AddressBlock($0) })
+            $0.host = host
         }
     }
 
@@ -82,5 +94,67 @@ struct AddressShareTests {
             #expect(try await first.answer().status == 200)
             for _ in 0..<5 { #expect(try await isServed(gateway)) }
         }
+    }
+
+    @Test func `over TLS the connection beyond the share is closed before its handshake, and a handshake that never comes has a place`()
+        async throws
+    {
+        let certificate = try Certificate.make()
+        let gateway = try await gateway(
+            2, certificates: try CertificateStore(certificate.files, logger: try await TestEnvironment.start().logger))
+        let tls = try NIOSSLContext(configuration: certificate.trust())
+        try await RawConnection.open(gateway, tls: tls) { first in
+            try await expectAnswer(first)
+            // This one says nothing at all, and counts like any other.
+            try await RawConnection.open(gateway) { silent in
+                #expect(await eventually { (try? await isServed(gateway, tls: tls)) != true })
+                for _ in 0..<10 {
+                    // Not a byte comes: neither of a handshake nor of an alert.
+                    try await RawConnection.open(gateway) { beyond in
+                        let isMore = try await beyond.receive()
+                        #expect(!isMore && beyond.available == 0)
+                    }
+                }
+                try await expectAnswer(first)
+                #expect(silent.available == 0)
+            }
+            #expect(await eventually { (try? await isServed(gateway, tls: tls)) == true })
+        }
+        #expect(await eventually { gateway.metric("hsafa_connection_addresses") == 0 })
+    }
+
+    private static let hasIPv6 = (try? SocketAddress.makeAddressResolvingHost("::1", port: 0)).map(isLocal) ?? false
+
+    /// Whether this machine has the address.
+    private static func isLocal(_ address: SocketAddress) -> Bool {
+        let group = MultiThreadedEventLoopGroup.singleton
+        guard let channel = try? ServerBootstrap(group: group).bind(to: address).wait() else { return false }
+        channel.close(promise: nil)
+        return true
+    }
+
+    @Test(.enabled(if: hasIPv6, "this machine has no IPv6"))
+    func `over IPv6 the same holds, and who comes over IPv4 to the same listener has a share of his own`() async throws {
+        let gateway = try await gateway(2, host: "::")
+        try await RawConnection.open(gateway, host: "::1") { first in
+            try await expectAnswer(first)
+            try await RawConnection.open(gateway, host: "::1") { second in
+                try await expectAnswer(second)
+                for _ in 0..<5 { #expect(try await !isServed(gateway, host: "::1")) }
+                // As ::ffff:127.0.0.1, which is an address of IPv4 and of no network of IPv6.
+                try await RawConnection.open(gateway) { third in
+                    try await expectAnswer(third)
+                    #expect(gateway.metric("hsafa_connection_addresses") == 2)
+                    #expect(try await isServed(gateway))
+                    try await RawConnection.open(gateway) { fourth in
+                        try await expectAnswer(fourth)
+                        #expect(try await !isServed(gateway))
+                    }
+                }
+                for connection in [first, second] { try await expectAnswer(connection) }
+            }
+            #expect(try await eventually { try await isServed(gateway, host: "::1") })
+        }
+        #expect(await eventually { gateway.metric("hsafa_connection_addresses") == 0 })
     }
 }

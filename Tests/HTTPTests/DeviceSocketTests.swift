@@ -1,6 +1,7 @@
 import Domain
 import HsafaClient
 import JSON
+import TestSupport
 import Testing
 
 /// The socket below the calls: handshake, frames, registration.
@@ -138,6 +139,12 @@ struct DeviceSocketTests {
             #expect(try await socket.closing() == DeviceCloseCode.revoked)
         }
         #expect(try await tenant.client.devices.get(device.id).status == "revoked")
+        // It is over, and not gone: who looks into what it did finds its connections.
+        let isTold = try await eventually {
+            let sessions = try await tenant.send("GET", "/api/devices/\(device.id)/sessions").data()
+            return sessions.first?["closeReason"]?.string == "revoked"
+        }
+        #expect(isTold)
     }
 
     @Test func `a device enrols with a token, waits for its approval, and connects`() async throws {

@@ -26,12 +26,12 @@ final class RawConnection {
 
     /// - Parameter seconds: the connection is closed after them, so that nothing waits forever; later than the time limits of the suites, so that a test which waits for the other side to close fails.
     static func open<R>(
-        _ gateway: TestGateway, receiveBuffer: Int? = nil, seconds: Int64 = 600, resets: Bool = false, tls: NIOSSLContext? = nil,
-        _ body: (RawConnection) async throws -> R
+        _ gateway: TestGateway, host: String = "127.0.0.1", receiveBuffer: Int? = nil, seconds: Int64 = 600, resets: Bool = false,
+        tls: NIOSSLContext? = nil, _ body: (RawConnection) async throws -> R
     ) async throws -> R {
         var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
         if let receiveBuffer { bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(receiveBuffer)) }
-        let channel = try await bootstrap.connect(host: "127.0.0.1", port: gateway.port) { channel in
+        let channel = try await bootstrap.connect(host: host, port: gateway.port) { channel in
             channel.eventLoop.makeCompletedFuture {
                 if let tls {
                     try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: tls, serverHostname: "localhost"))

@@ -69,14 +69,35 @@ extension TestEnvironment {
         var found: [String: String] = [:]
         for table in tables {
             found[table] = try await owner.query(
-                """
-                SELECT count(*) || ' rows, ' || coalesce(md5(string_agg(row, '|' ORDER BY row)), '')
-                FROM (SELECT (to_jsonb(t) - 'last_used_at')::text AS row FROM hsafa.\(unsafeSQL: table) t
-                      WHERE tenant_id = \(tenant.scope.tenantID)) rows
-                """,
-                scope: tenant.scope.tenantID.description, lane: .alone
+                Self.fingerprint(table, of: tenant.scope.tenantID), scope: tenant.scope.tenantID.description, lane: .alone
             ).first?.decode(0, as: String.self)
         }
         return found
+    }
+
+    /// Of every row of every table, whoever's it is, and of those that belong to no tenant. For a database of the test's own.
+    func fingerprint() async throws -> [String: String] {
+        try await asSuperuser { superuser in
+            let tables = try await superuser.query(
+                """
+                SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = 'hsafa' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+                """
+            ).map { try $0.decode(0, as: String.self) }
+            var found: [String: String] = [:]
+            for table in tables {
+                found[table] = try await superuser.query(Self.fingerprint(table, of: nil), lane: .slow).first?.decode(0, as: String.self)
+            }
+            return found
+        }
+    }
+
+    private static func fingerprint(_ table: String, of tenant: TenantID?) -> SQL {
+        SQL(
+            unsafeSQL: """
+                SELECT count(*) || ' rows, ' || coalesce(md5(string_agg(row, '|' ORDER BY row)), '')
+                FROM (SELECT (to_jsonb(t) - 'last_used_at')::text AS row FROM hsafa.\(table) t
+                      \(tenant == nil ? "" : "WHERE tenant_id = $1")) rows
+                """, parameters: tenant.map { [PostgresValue($0)] } ?? [])
     }
 }

@@ -90,7 +90,7 @@ struct ParsingTests {
     @Test func `depth is counted and needs no stack`() throws {
         let deep = { (levels: Int) in String(repeating: "[", count: levels) + String(repeating: "]", count: levels) }
         #expect(refusal(deep(64)) == nil)
-        #expect(refusal(deep(65)) == JSONError(.tooDeep(limit: 64), at: 64))
+        #expect(refusal(deep(65)) == JSONError(.tooDeep(limit: 64), at: 64, in: String(repeating: "/0", count: 64)))
         let node = try parse(deep(100_000), limits: JSONLimits(maxDepth: 100_000))
         #expect(try node.canonical().count == 200_000)
         #expect(refusal("[[],[],[]]", limits: JSONLimits(maxDepth: 2)) == nil)

@@ -182,7 +182,7 @@ extension PostgresTests {
                         try await waiting.value
                     } else {
                         let error = try await failure { try await waiting.value }
-                        #expect(error.code == .timeout && !error.mayHaveRun)
+                        #expect(error.code == .turn && !error.mayHaveRun)
                         release.finish()
                     }
                     try await holder.value

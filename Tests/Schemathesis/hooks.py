@@ -99,6 +99,12 @@ SEMANTIC = [
 ]
 
 
+# DELETE ends these, and keeps them: the description of each says so.
+REVOCATIONS = {
+    f"DELETE {path}" for path, item in DESCRIPTION["paths"].items() if "stays to be seen" in item.get("delete", {}).get("description", "")
+}
+
+
 def is_semantic(operation, response):
     try:
         problem = response.json()
@@ -146,6 +152,45 @@ def stream_events_fit(ctx, response, case):
         last = event["seq"]
 
 
+# A key where another one belongs (`drive` of contract.sh says whose): refused everywhere, whatever else the request is. What was refused
+# is written down, so that doors.py can say which operation was never tried.
+DOOR = os.environ.get("CONTRACT_DOOR")
+DOOR_KEY, DOOR_LOG = os.environ.get("CONTRACT_DOOR_KEY"), os.environ.get("CONTRACT_DOOR_LOG")
+
+
+def refusals(operation):
+    """The answers that the operation may give whoever stands at the wrong door: statuses with their codes."""
+    # None: what holds for all operations, which is a key.
+    schemes = {name for scheme in operation.get("security") or [{"apiKey": []}] for name in scheme}
+    if "resultToken" in schemes:
+        return {(401, "invalid_result_token")}
+    if DOOR == "page":
+        # A page's token is good for its own run, which nobody here names, and no credential anywhere else.
+        return {(404, "run_not_found")} if "runToken" in schemes else {(401, "unauthorized")}
+    return {(403, "admin_required" if "Admin" in operation["tags"] else "missing_scope")}
+
+
+@schemathesis.check
+def wrong_door_is_closed(ctx, response, case):
+    """A tenant's key opens nothing of the admins, an admin's key nothing of a tenant, a page's token nothing but its run."""
+    operation = case.operation.definition.raw
+    if not DOOR or operation.get("security") == [] or case.method.upper() != case.operation.method.upper():
+        return
+    if response.request.headers.get("Authorization") != f"Bearer {DOOR_KEY}":
+        return
+    try:
+        code = response.json().get("code")
+    except ValueError:
+        code = None
+    # A path that leads to no operation has no door.
+    if (response.status_code, code) == (404, "route_not_found"):
+        return
+    allowed = refusals(operation)
+    assert (response.status_code, code) in allowed, f"{response.status_code} {code} at the wrong door, where {allowed} belongs"
+    with open(DOOR_LOG, "a") as log:
+        log.write(f"{operation['operationId']} {response.status_code} {code}\n")
+
+
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
     kind, operation = type(failure).__name__, operation_id(case)
@@ -155,6 +200,9 @@ def filter_failure(context, failure, case, response):
     if kind == "JsonSchemaError" and operation == "getOpenAPI":
         # Read as YAML it is no text, as which it is described: it must be the file.
         return response.content != Path("openapi.yaml").read_bytes()
+    if kind == "UseAfterFree" and failure.operation in REVOCATIONS:
+        # What is revoked is not gone: it stays to be seen, and says so wherever it is shown itself.
+        return operation in ("getDevice", "getKey") and response.json()["status"] != "revoked"
     if kind != "RejectedPositiveData":
         return True
     if "must be an integer" in response.text and has_written_out_integer(case.body):

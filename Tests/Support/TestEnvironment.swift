@@ -63,6 +63,25 @@ public final class TestEnvironment: Sendable {
         try await TestEnvironment(owner: owner, app: app, redis: redis ?? variable("TEST_REDIS_URL"))
     }
 
+    /// With the one role that sees the rows of all tenants at once; no gateway has it.
+    public func asSuperuser<Value: Sendable>(_ body: (PostgresClient) async throws -> Value) async throws -> Value {
+        let database = try await owner.query("SELECT current_database()::text").first?.decode(0, as: String.self) ?? ""
+        let url = try Self.variable("TEST_SUPERUSER_URL").replacing("/hsafa_test", with: "/\(database)")
+        var configuration = try PostgresConfiguration(url: url)
+        Self.wait(&configuration)
+        let superuser = PostgresClient(configuration, logger: logger)
+        let running = Task { await superuser.run() }
+        let value: Value
+        do { value = try await body(superuser) } catch {
+            superuser.shutDown()
+            await running.value
+            throw error
+        }
+        superuser.shutDown()
+        await running.value
+        return value
+    }
+
     public static func variable(_ name: String) throws -> String {
         guard let value = ProcessInfo.processInfo.environment[name], !value.isEmpty else {
             throw Missing(description: "\(name) is not set: run the tests with `make test`, which starts Postgres and Redis for them")

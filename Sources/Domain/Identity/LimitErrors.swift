@@ -1,32 +1,29 @@
 extension GatewayError {
-    /// 429 (RFC 6585 §4); the code names the limit. `retryAfterSeconds` nil: waiting alone does not help.
-    public static func limitExceeded(_ name: LimitName, _ limits: TenantLimits, retryAfterSeconds: Int? = nil) -> GatewayError {
-        let (code, detail) =
-            switch name {
-            case .requests:
-                (
-                    "request_limit_exceeded",
-                    "This tenant may make \(limits.requestsPerSecond) requests a second, \(limits.requestBurst) at once; wait as Retry-After says."
-                )
-            case .runs:
-                (
-                    "run_limit_exceeded",
-                    "This tenant may create \(limits.runsPerMinute) runs a minute; wait as Retry-After says. Nothing was created."
-                )
-            case .concurrentRuns:
-                ("concurrent_run_limit_exceeded", "This tenant may have \(limits.concurrentRuns) runs at work at once; the others wait.")
-            case .streams:
-                (
-                    "stream_limit_exceeded",
-                    "This tenant may have \(limits.streams) event streams open at once; close one, or try again later."
-                )
-            case .devices:
-                ("device_limit_exceeded", "This tenant may have \(limits.devices) devices connected at once; disconnect one.")
-            case .agents: ("agent_limit_exceeded", "This tenant may have \(limits.agents) agents; delete one that is no longer used.")
-            case .modelTokens:
-                ("token_limit_exceeded", "This tenant may use \(limits.modelTokensPerDay ?? 0) model tokens a day.")
-            }
+    /// 429 (RFC 6585 §4); the code names the limit. nil for limits that refuse no request here: runs beyond `concurrent_runs` wait, a model
+    /// call beyond the day's tokens ends with `tokensSpent`, a device's socket closes, and of agents `tooManyAgents` tells.
+    public static func limitExceeded(_ name: LimitName, _ limits: TenantLimits, retryAfterSeconds: Int) -> GatewayError? {
+        let (code, detail): (String, String)
+        switch name {
+        case .requests:
+            code = "request_limit_exceeded"
+            detail =
+                "This tenant may make \(limits.requestsPerSecond) requests a second, \(limits.requestBurst) at once; wait as Retry-After says."
+        case .runs:
+            code = "run_limit_exceeded"
+            detail = "This tenant may create \(limits.runsPerMinute) runs a minute; wait as Retry-After says. Nothing was created."
+        case .streams:
+            code = "stream_limit_exceeded"
+            detail = "This tenant may have \(limits.streams) event streams open at once; close one, or try again later."
+        case .concurrentRuns, .devices, .agents, .modelTokens: return nil
+        }
         return GatewayError(status: 429, code: code, detail: detail, retryAfterSeconds: retryAfterSeconds)
+    }
+
+    /// Without `Retry-After`: waiting alone does not help.
+    public static func tooManyAgents(_ limits: TenantLimits) -> GatewayError {
+        GatewayError(
+            status: 429, code: "agent_limit_exceeded",
+            detail: "This tenant may have \(limits.agents) agents; delete one that is no longer used.")
     }
 
     public enum RunTokenLimit: Sendable {

@@ -9,13 +9,7 @@ struct ListTenants: AdminOperation {
 
     func handle(_ request: Request, _ context: AdminContext) async throws -> Response {
         var query = try QueryReader(request)
-        var status: TenantRecord.Status?
-        if let text = query.string("status") {
-            guard let known = TenantRecord.Status(rawValue: text) else {
-                throw GatewayError.invalidQuery("status", "must be active or suspended")
-            }
-            status = known
-        }
+        let status = try query.choice("status", of: TenantRecord.Status.self)
         let page = try query.page()
         try query.finish()
         return Answer.page(try await gateway.tenants.list(context.admin, status: status, page)) { tenant, writer in

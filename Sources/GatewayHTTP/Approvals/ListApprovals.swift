@@ -9,12 +9,7 @@ struct ListApprovals: Operation {
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
         var query = try QueryReader(request)
-        let status = try query.string("status").map { text throws(GatewayError) in
-            guard let status = ApprovalStatus(rawValue: text) else {
-                throw .invalidQuery("status", "must be one of \(ApprovalStatus.allCases.map(\.rawValue).joined(separator: ", "))")
-            }
-            return status
-        }
+        let status = try query.choice("status", of: ApprovalStatus.self)
         let page = try query.page()
         try query.finish()
         return Answer.page(try await gateway.approvals.list(context.scope, status, page)) { approval, writer in

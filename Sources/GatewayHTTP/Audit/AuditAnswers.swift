@@ -28,13 +28,7 @@ extension QueryReader {
     /// `action`, `actor`, `target`, `from`, `to`.
     mutating func auditFilter() throws(GatewayError) -> AuditFilter {
         var filter = AuditFilter()
-        if let action = string("action") {
-            guard AuditAction(rawValue: action) != nil else {
-                let known = AuditAction.allCases.map(\.rawValue).joined(separator: ", ")
-                throw .invalidQuery("action", "must be one of \(known)")
-            }
-            filter.action = action
-        }
+        filter.action = try choice("action", of: AuditAction.self)?.rawValue
         filter.actorID = string("actor")
         filter.targetID = string("target")
         filter.from = try time("from")

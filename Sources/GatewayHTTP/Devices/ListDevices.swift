@@ -9,12 +9,7 @@ struct ListDevices: Operation {
 
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
         var query = try QueryReader(request)
-        let status = try query.string("status").map { text throws(GatewayError) in
-            guard let status = DeviceStatus(rawValue: text) else {
-                throw .invalidQuery("status", "must be one of \(DeviceStatus.allCases.map(\.rawValue).joined(separator: ", "))")
-            }
-            return status
-        }
+        let status = try query.choice("status", of: DeviceStatus.self)
         let page = try query.page()
         try query.finish()
         return Answer.page(try await gateway.devices.list(context.scope, page, status: status)) { device, writer in

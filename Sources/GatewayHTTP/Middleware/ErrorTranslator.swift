@@ -70,14 +70,18 @@ struct ErrorTranslator: RouterMiddleware {
     static func translate(_ error: PostgresError) -> GatewayError {
         let cause = String(reflecting: error)
         switch error.code {
-        case .connection, .queueFull, .shutDown, .timeout, .canceled:
+        case .connection, .queueFull, .shutDown, .canceled:
             return .unavailable("The database cannot be reached just now; send the request again.", cause: cause)
+        case .turn:
+            return .unavailable(
+                "Too many lists, or changes of several parts, are under way, and the turn of this one did not come in time; send the request "
+                    + "again when some have ended.", cause: cause)
         case .scopeQueueFull:
             return .unavailable(
                 "Too many lists, or changes of several parts, of this tenant wait already; send the request again when some have ended.",
                 cause: cause)
         // The statement's time is over, or an operator ended it.
-        case .server where error.sqlState == "57014":
+        case .timeout:
             return .unavailable(
                 "The database took too long over this; ask for less, by a filter or a time, or send it again.", cause: cause)
         case .server:

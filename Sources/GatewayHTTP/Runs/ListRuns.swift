@@ -10,13 +10,7 @@ struct ListRuns: Operation {
     func handle(_ request: Request, _ context: AuthenticatedContext) async throws -> Response {
         var query = try QueryReader(request)
         var filter = RunFilter()
-        if let text = query.string("status") {
-            guard let status = RunStatus(rawValue: text) else {
-                throw GatewayError.invalidQuery(
-                    "status", "must be one of \(RunStatus.allCases.map(\.rawValue).joined(separator: ", "))")
-            }
-            filter.status = status
-        }
+        filter.status = try query.choice("status")
         filter.agentID = try query.id("agentId")
         filter.parentRunID = try query.id("parentRunId")
         filter.createdAfter = try query.time("createdAfter")

@@ -46,7 +46,7 @@ public struct AgentService: Sendable {
             throw GatewayError.conflict("agent_exists", "An agent named \(name) exists; publish a new version of it instead.")
         case .limitReached:
             limiter.refused(.agents)
-            throw GatewayError.limitExceeded(.agents, limits)
+            throw GatewayError.tooManyAgents(limits)
         }
         return agent
     }

@@ -18,7 +18,8 @@ enum DeviceMessage {
     init(_ bytes: [UInt8]) throws(DeviceMessageFault) {
         let root: JSONNode
         do { root = try JSONDocument(parsing: bytes, limits: JSONLimits(maxDepth: Limits.maxJSONDepth)).root } catch {
-            throw .malformed("The frame is not valid JSON (RFC 8259, UTF-8): \(error).")
+            let place = error.pointer.isEmpty ? "" : ", in \(error.pointer)"
+            throw .malformed("The frame is not valid JSON (RFC 8259, UTF-8): \(error)\(place).")
         }
         do { self = try Self.read(root) } catch {
             let place = error.pointer.isEmpty ? "The frame" : error.pointer

@@ -286,7 +286,7 @@ extension RunEvent {
 extension PostgresError {
     /// The connection or the moment failed, not the statement.
     var isWorthAnotherTry: Bool {
-        [.connection, .queueFull, .scopeQueueFull].contains(code) || sqlState == "40P01" || sqlState == "40001"
+        [.connection, .queueFull, .scopeQueueFull, .turn].contains(code) || sqlState == "40P01" || sqlState == "40001"
             || sqlState?.hasPrefix("57P") == true
     }
 }

@@ -40,14 +40,9 @@ struct AuditOptions: ParsableArguments {
     @Option(help: "Before this time, RFC 3339.")
     var to: String?
 
-    @Option(help: "At most so many, 1 to 10,000.")
-    var limit = 50
-
-    @Flag(help: "Print one JSON object a line.")
-    var json = false
+    @OptionGroup var list: ListOptions
 
     func validate() throws {
-        guard (1...10_000).contains(limit) else { throw ValidationError("--limit must be 1 to 10,000.") }
         if let action, AuditAction(rawValue: action) == nil {
             throw ValidationError("--action \(action) is none of \(AuditAction.allCases.map(\.rawValue).joined(separator: ", ")).")
         }
@@ -58,7 +53,7 @@ struct AuditOptions: ParsableArguments {
 
     func show(_ page: (AuditQuery, _ size: Int, _ cursor: String?) async throws -> Page<AuditRow>) async throws {
         let query = AuditQuery(action: action, actor: actor, target: target, from: from, to: to)
-        try await Table.show(["TIME", "ACTION", "BY", "OF", "FROM"], limit: limit, isJSON: json) { size, cursor in
+        try await list.show(["TIME", "ACTION", "BY", "OF", "FROM"]) { size, cursor in
             try await page(query, size, cursor)
         } row: { row in
             ([row.at, row.action, row.actor, row.target, row.address ?? "-"], row.json)

@@ -21,14 +21,9 @@ struct List: AsyncParsableCommand {
     @Option(help: "Runs and devices with this status only, e.g. queued, running, waiting_tool, completed, failed, canceled.")
     var status: String?
 
-    @Option(help: "At most so many, 1 to 10,000.")
-    var limit = 50
-
-    @Flag(help: "Print one JSON object a line.")
-    var json = false
+    @OptionGroup var list: ListOptions
 
     func validate() throws {
-        guard (1...10_000).contains(limit) else { throw ValidationError("--limit must be 1 to 10,000.") }
         guard status == nil || kind != .agents else { throw ValidationError("--status is for runs and devices.") }
     }
 
@@ -36,19 +31,19 @@ struct List: AsyncParsableCommand {
         try await connection.withClient { client in
             switch kind {
             case .agents:
-                try await Table.show(["NAME", "ID", "CURRENT VERSION"], limit: limit, isJSON: json) { size, cursor in
+                try await list.show(["NAME", "ID", "CURRENT VERSION"]) { size, cursor in
                     try await client.agents.list(limit: size, cursor: cursor)
                 } row: { agent in
                     ([agent.name, agent.agentId, agent.currentVersionId ?? "-"], agent.json)
                 }
             case .runs:
-                try await Table.show(["ID", "STATUS", "AGENT", "CREATED"], limit: limit, isJSON: json) { size, cursor in
+                try await list.show(["ID", "STATUS", "AGENT", "CREATED"]) { size, cursor in
                     try await client.runs.list(status: status, limit: size, cursor: cursor)
                 } row: { run in
                     ([run.runId, run.status, run.agentName ?? "-", run.createdAt ?? "-"], run.json)
                 }
             case .devices:
-                try await Table.show(["ID", "NAME", "KEY", "STATUS", "ONLINE"], limit: limit, isJSON: json) { size, cursor in
+                try await list.show(["ID", "NAME", "KEY", "STATUS", "ONLINE"]) { size, cursor in
                     try await client.devices.list(status: status, limit: size, cursor: cursor)
                 } row: { device in
                     let online = device.isOnline.map { $0 ? "yes" : "no" } ?? "-"

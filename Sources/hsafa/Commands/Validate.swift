@@ -34,7 +34,7 @@ struct Validate: ParsableCommand {
         } catch let error as JSONViolation {
             violation = error
         } catch let error as JSONError {
-            violation = JSONViolation(pointer: "", message: "is not JSON: \(error)")
+            violation = error.violation
         }
         if json {
             Terminal.output.json(report(violation).bytes)

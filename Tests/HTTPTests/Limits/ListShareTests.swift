@@ -1,6 +1,9 @@
+import Domain
 import Postgres
 import TestSupport
 import Testing
+
+@testable import GatewayHTTP
 
 /// Lists have connections of their own, and each tenant its share of them.
 @Suite(.timeLimit(.minutes(5)))
@@ -37,5 +40,19 @@ struct ListShareTests {
         var answers: [Int] = []
         for task in held { answers.append(try await task.value) }
         #expect(answers == Array(repeating: 200, count: 8))
+    }
+
+    @Test func `who waited for a turn in vain, and whose statement took too long, is told so, and not that the database is away`() {
+        func told(_ code: PostgresError.Code, _ sqlState: String? = nil) -> String {
+            let error = ErrorTranslator.translate(PostgresError(code, "as the log has it", sqlState: sqlState))
+            #expect(error.status == 503 && error.code == "unavailable" && error.retryAfterSeconds == 1)
+            #expect(error.cause?.contains("as the log has it") == true && !error.detail.contains("as the log has it"))
+            return error.detail
+        }
+        #expect(told(.turn).contains("the turn of this one did not come in time"))
+        #expect(told(.scopeQueueFull).contains("of this tenant wait already"))
+        #expect(told(.timeout, "57014").contains("took too long"))
+        for code in [PostgresError.Code.connection, .queueFull, .shutDown] { #expect(told(code).contains("cannot be reached")) }
+        #expect(told(.server, "53300").contains("is busy"))
     }
 }

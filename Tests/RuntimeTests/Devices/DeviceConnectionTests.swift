@@ -232,7 +232,7 @@ struct DeviceConnectionTests {
         let tenant = environment.database.tenant(scope)
         _ = try await tenant.openSession(.generate(), device: device.id, replica: .generate(), remoteAddress: nil, capabilities: .none)
         _ = try await environment.app.query(
-            "UPDATE hsafa.device_sessions SET last_heartbeat_at = now() - interval '10 minutes' WHERE tenant_id = \(scope.tenantID)",
+            "UPDATE hsafa.device_sessions SET last_heartbeat_at = now() - interval '1 hour' WHERE tenant_id = \(scope.tenantID)",
             scope: scope.tenantID.description)
         #expect(try await !replica.devices.get(scope, device.id).isOnline)
         _ = try await DeviceSessions(environment.database).endSilent(afterSeconds: 300, limit: 1000)

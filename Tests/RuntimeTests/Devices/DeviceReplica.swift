@@ -24,7 +24,8 @@ struct DeviceReplica: Sendable {
     let gate: ToolGate
     let approvals: ApprovalService
 
-    init(_ environment: TestEnvironment, policy: String = DeviceReplica.allowAll, heartbeatSeconds: Int = 30, isSweeping: Bool = true)
+    /// - Parameter heartbeatSeconds: the devices of these tests answer no pings, and are not to be given up where a machine is slow.
+    init(_ environment: TestEnvironment, policy: String = DeviceReplica.allowAll, heartbeatSeconds: Int = 600, isSweeping: Bool = true)
         throws
     {
         self.environment = environment

@@ -21,10 +21,10 @@ struct AdminKeys: ParsableCommand {
 
         @OptionGroup var connection: ConnectionOptions
         @OptionGroup var tenant: TenantArgument
-        @OptionGroup var options: ListKeysOptions
+        @OptionGroup var list: ListOptions
 
         func run() async throws {
-            try await connection.withClient { try await options.list($0.admin.keys(of: tenant.tenantId)) }
+            try await connection.withClient { try await $0.admin.keys(of: tenant.tenantId).show(list) }
         }
     }
 

@@ -38,14 +38,9 @@ struct AdminTenants: ParsableCommand {
         @Option(help: "Only active or suspended ones.")
         var status: String?
 
-        @Option(help: "At most so many, 1 to 10,000.")
-        var limit = 50
-
-        @Flag(help: "Print one JSON object a line.")
-        var json = false
+        @OptionGroup var list: ListOptions
 
         func validate() throws {
-            guard (1...10_000).contains(limit) else { throw ValidationError("--limit must be 1 to 10,000.") }
             guard status.map({ ["active", "suspended"].contains($0) }) ?? true else {
                 throw ValidationError("--status must be active or suspended.")
             }
@@ -53,7 +48,7 @@ struct AdminTenants: ParsableCommand {
 
         func run() async throws {
             try await connection.withClient { client in
-                try await Table.show(["ID", "SLUG", "STATUS", "NAME", "CREATED"], limit: limit, isJSON: json) { size, cursor in
+                try await list.show(["ID", "SLUG", "STATUS", "NAME", "CREATED"]) { size, cursor in
                     try await client.admin.tenants(status: status, limit: size, cursor: cursor)
                 } row: { tenant in
                     ([tenant.tenantId, tenant.slug, tenant.status, tenant.name, tenant.createdAt ?? "-"], tenant.json)

@@ -22,17 +22,11 @@ struct ApprovalsList: AsyncParsableCommand {
 
     @OptionGroup var connection: ConnectionOptions
     @Option(help: "pending, approved, denied, expired, canceled, or all.") var status = "pending"
-    @Option(help: "At most so many, 1 to 10,000.") var limit = 50
-    @Flag(help: "Print one JSON object a line.") var json = false
-
-    func validate() throws {
-        guard (1...10_000).contains(limit) else { throw ValidationError("--limit must be 1 to 10,000.") }
-    }
+    @OptionGroup var list: ListOptions
 
     func run() async throws {
         try await connection.withClient { client in
-            try await Table.show(["RUN", "CALL", "STATUS", "AGENT", "TOOL", "ARGUMENTS", "EXPIRES"], limit: limit, isJSON: json) {
-                size, cursor in
+            try await list.show(["RUN", "CALL", "STATUS", "AGENT", "TOOL", "ARGUMENTS", "EXPIRES"]) { size, cursor in
                 try await client.approvals.list(status: status == "all" ? nil : status, limit: size, cursor: cursor)
             } row: { approval in
                 (

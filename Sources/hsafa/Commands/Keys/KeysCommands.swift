@@ -7,9 +7,9 @@ struct KeysList: AsyncParsableCommand {
         discussion: "  hsafa keys list --json | jq -r 'select(.status == \"active\") | .keyId'")
 
     @OptionGroup var connection: ConnectionOptions
-    @OptionGroup var options: ListKeysOptions
+    @OptionGroup var list: ListOptions
 
-    func run() async throws { try await connection.withClient { try await options.list($0.keys) } }
+    func run() async throws { try await connection.withClient { try await $0.keys.show(list) } }
 }
 
 struct KeysCreate: AsyncParsableCommand {

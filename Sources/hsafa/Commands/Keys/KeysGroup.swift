@@ -65,20 +65,11 @@ struct RotateKeyOptions: ParsableArguments {
     }
 }
 
-struct ListKeysOptions: ParsableArguments {
-    @Option(help: "At most so many, 1 to 10,000.")
-    var limit = 50
-
-    @Flag(help: "Print one JSON object a line.")
-    var json = false
-
-    func validate() throws {
-        guard (1...10_000).contains(limit) else { throw ValidationError("--limit must be 1 to 10,000.") }
-    }
-
-    func list(_ keys: HsafaClient.KeysAPI) async throws {
-        try await Table.show(["ID", "NAME", "STATUS", "LAST USED", "EXPIRES", "SCOPES"], limit: limit, isJSON: json) { size, cursor in
-            try await keys.list(limit: size, cursor: cursor)
+extension HsafaClient.KeysAPI {
+    /// A key's rows, for whoever may list them.
+    func show(_ list: ListOptions) async throws {
+        try await list.show(["ID", "NAME", "STATUS", "LAST USED", "EXPIRES", "SCOPES"]) { size, cursor in
+            try await self.list(limit: size, cursor: cursor)
         } row: { key in
             ([key.keyId, key.name, key.status, key.lastUsedAt ?? "-", key.expiresAt ?? "-", key.scopes.joined(separator: " ")], key.json)
         }

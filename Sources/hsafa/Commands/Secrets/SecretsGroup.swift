@@ -68,19 +68,11 @@ struct SecretsList: AsyncParsableCommand {
 
     @OptionGroup var connection: ConnectionOptions
 
-    @Option(help: "At most so many, 1 to 10,000.")
-    var limit = 50
-
-    @Flag(help: "Print one JSON object a line.")
-    var json = false
-
-    func validate() throws {
-        guard (1...10_000).contains(limit) else { throw ValidationError("--limit must be 1 to 10,000.") }
-    }
+    @OptionGroup var list: ListOptions
 
     func run() async throws {
         try await connection.withClient { client in
-            try await Table.show(["NAME", "HOSTS", "UPDATED"], limit: limit, isJSON: json) { size, cursor in
+            try await list.show(["NAME", "HOSTS", "UPDATED"]) { size, cursor in
                 try await client.secrets.list(limit: size, cursor: cursor)
             } row: { secret in
                 ([secret.name, secret.hosts.joined(separator: " "), secret.updatedAt ?? "-"], secret.json)
