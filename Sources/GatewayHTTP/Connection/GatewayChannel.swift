@@ -24,7 +24,7 @@ struct ConnectionEdge: Sendable {
 /// A client's connection: HTTP/1.1 through Hummingbird's responder, or a device's WebSocket.
 struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
     typealias HTTPChannel = NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
-    typealias SocketChannel = NIOAsyncChannel<[UInt8], WebSocketMessage>
+    typealias SocketChannel = NIOAsyncChannel<DeviceInput, WebSocketMessage>
 
     enum Connection: Sendable {
         case http(HTTPChannel)

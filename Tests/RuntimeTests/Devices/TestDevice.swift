@@ -43,8 +43,8 @@ final class TestSocket: DeviceTransport {
     struct Silence: Error {}
 
     let remoteAddress: String? = "192.0.2.1"
-    let frames: AsyncStream<[UInt8]>
-    private let toGateway: AsyncStream<[UInt8]>.Continuation
+    let frames: AsyncStream<DeviceInput>
+    private let toGateway: AsyncStream<DeviceInput>.Continuation
     private let state = Mutex<(received: [[UInt8]], close: Close?)>(([], nil))
 
     init() { (frames, toGateway) = AsyncStream.makeStream() }
@@ -58,14 +58,21 @@ final class TestSocket: DeviceTransport {
         toGateway.finish()
     }
 
-    func setMaxFrameBytes(_ count: Int) {}
+    func setMaxFrameBytes(_ count: Int, skimmed: Int) {}
 
     // MARK: The device's end
 
     /// - Parameter breaking: why the message does not fit the description, where that is what the test is about.
     func send(_ json: RawJSON, breaking reason: StaticString? = nil) {
         if reason == nil { hold(json.bytes, .fromDevice) }
-        toGateway.yield(json.bytes)
+        toGateway.yield(.text(json.bytes))
+    }
+
+    /// A message of which the socket kept nothing.
+    func sendOversized(_ text: String) {
+        var outline = DeviceMessageOutline()
+        outline.read(text.utf8)
+        toGateway.yield(.oversized(outline))
     }
 
     /// Frames are held to `openapi.yaml`, here as on a real socket.
