@@ -11,6 +11,7 @@ let settings: [SwiftSetting] = [
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
@@ -44,6 +45,7 @@ let package = Package(
         .library(name: "Postgres", targets: ["Postgres"]),
         .library(name: "Redis", targets: ["Redis"]),
         .library(name: "GatewayStorage", targets: ["Domain", "Storage", "JSON", "Cryptography"]),
+        .library(name: "GatewayRuntime", targets: ["Runtime"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -143,7 +145,8 @@ let package = Package(
                 "TestContract", "TestServers", "TestSupport", "GatewayHTTP", "Runtime", "Storage", "Domain", "JSON", "Postgres", "Redis",
                 "Argon2",
                 "Cryptography",
-                "HsafaClient", lifecycle, logging, nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, httpClient, hummingbird, httpTypes,
+                "HsafaClient", lifecycle, logging, nioCore, nioPosix, nioHTTP1, nioEmbedded, nioWebSocket, nioSSL, httpClient, hummingbird,
+                httpTypes,
             ]),
         tests(
             "EndToEndTests",

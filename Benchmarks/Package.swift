@@ -18,6 +18,7 @@ let package = Package(
                 .product(name: "Postgres", package: "hsafa-gateway"),
                 .product(name: "Redis", package: "hsafa-gateway"),
                 .product(name: "GatewayStorage", package: "hsafa-gateway"),
+                .product(name: "GatewayRuntime", package: "hsafa-gateway"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

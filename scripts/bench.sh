@@ -2,7 +2,7 @@
 # `make bench`: the load tests of Benchmarks/ against a release build and throwaway servers with fsync on. Under 6 minutes,
 # builds apart. Prints a table and writes it to Benchmarks/RESULTS.md.
 #
-#   ROWS="get delta"           only these, and RESULTS.md stays: idle get append delta fanout runs device limit policy flood revoke size
+#   ROWS="get delta"           only these, and RESULTS.md stays: idle get auth append delta fanout runs device limit policy flood revoke size
 #   BENCH_LARGE=1              append and claim at a million events and runs too
 #   GATEWAY_BIN                a built gateway in place of building one
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

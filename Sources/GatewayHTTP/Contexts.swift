@@ -10,6 +10,8 @@ struct OpenContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     /// The connection; streams write to it directly.
     let channel: any Channel
+    /// Whoever stands at its other end. Set by `GatewayChannel`.
+    var peer: IPAddress?
     /// The caller's `X-Request-Id`, or one made here. Set by `RequestLog`, which stands before every handler.
     var requestID = ""
     /// As received (W3C Trace Context), for logs.
@@ -31,7 +33,6 @@ struct OpenContext: RequestContext {
     /// Made when something is logged: most requests log nothing of their own.
     var requestLogger: Logger {
         var logger = logger
-        logger[metadataKey: "hb.request.id"] = nil
         logger[metadataKey: "requestId"] = .string(requestID)
         if let traceparent { logger[metadataKey: "traceparent"] = .string(traceparent) }
         return logger
@@ -41,7 +42,7 @@ struct OpenContext: RequestContext {
 extension OpenContext {
     /// The client's address: the connection's, or what trusted proxies say. Worked out where it is asked for.
     var clientAddress: IPAddress? {
-        guard let peer = channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) }) else { return nil }
+        guard let peer else { return nil }
         return forwardedFor.isEmpty ? peer : proxies.client(peer: peer, forwardedFor: forwardedFor)
     }
 

@@ -44,11 +44,11 @@ public struct GatewayServer: Service {
 
     public func run() async throws {
         let configuration = gateway.configuration
+        let responder = StreamResponder(router: Self.router(gateway, cors, routes).buildResponder())
+        // The channel asks the responder itself: the application's way to it takes each part of a request and of an answer by a queue.
         let application = Application(
-            responder: StreamResponder(router: Self.router(gateway, cors, routes).buildResponder()),
-            server: HTTPServerBuilder { [hub = gateway.deviceHub, edge] responder in
-                GatewayChannel(responder: responder, hub: hub, edge: edge)
-            },
+            responder: responder,
+            server: HTTPServerBuilder { [hub = gateway.deviceHub, edge] _ in GatewayChannel(responder: responder, hub: hub, edge: edge) },
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port), backlog: 1024,
                 availableConnectionsDelegate: .maximum(maxConnections, logger: gateway.logger)),

@@ -1,4 +1,5 @@
 import Domain
+import GatewayHTTP
 import Glibc
 import JSON
 import Logging
@@ -36,6 +37,10 @@ struct LineLogHandler: LogHandler {
             }
         }
         bytes.append(UInt8(ascii: "\n"))
+        Self.writeLine(bytes)
+    }
+
+    private static func writeLine(_ bytes: [UInt8]) {
         // One write(2) a line: lines of several threads never mix.
         bytes.withUnsafeBytes { buffer in _ = write(STDERR_FILENO, buffer.baseAddress, buffer.count) }
     }
@@ -50,5 +55,34 @@ struct LineLogHandler: LogHandler {
         var logger = Logger(label: "hsafa") { LineLogHandler(logLevel: level, label: $0, isJSON: isJSON) }
         logger.logLevel = level
         return logger
+    }
+}
+
+extension LineLogHandler: RequestLineLog {
+    /// As any other line of its level, without a dictionary in between.
+    func log(_ line: RequestLine) {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(320)
+        if isJSON {
+            var writer = JSONWriter(capacity: 320)
+            writer.beginObject()
+            writer.field("ts", string: Timestamp.now().description)
+            writer.field("level", string: "info")
+            writer.field("message", string: "request")
+            line.fields { writer.field("\($0)", string: $1) }
+            writer.endObject()
+            bytes = writer.bytes
+        } else {
+            Timestamp.now().append(to: &bytes)
+            bytes.append(contentsOf: " info request".utf8)
+            line.fields { name, value in
+                bytes.append(UInt8(ascii: " "))
+                name.withUTF8Buffer { bytes.append(contentsOf: $0) }
+                bytes.append(UInt8(ascii: "="))
+                bytes.append(contentsOf: Self.oneLine(value).utf8)
+            }
+        }
+        bytes.append(UInt8(ascii: "\n"))
+        Self.writeLine(bytes)
     }
 }

@@ -66,14 +66,20 @@ final class RawConnection {
         while let end = unsent.firstBlankLine {
             let first = unsent[..<end].prefix(16 * 1024).split(separator: UInt8(ascii: "\r"), maxSplits: 1).first ?? []
             let words = String(decoding: first, as: UTF8.self).split(separator: " ", omittingEmptySubsequences: false).suffix(3)
-            if words.count == 3, words.last == "HTTP/1.1", let method = words.first?.split(whereSeparator: { !$0.isUppercase }).last {
-                asked.append((String(method), String(words[words.startIndex + 1])))
+            let isHTTP = words.last == "HTTP/1.1" || words.last == "HTTP/1.0"
+            if words.count == 3, isHTTP, let method = words.first?.split(whereSeparator: { !$0.isUppercase }).last {
+                // Of a whole URL, the path and what follows.
+                let target = words[words.startIndex + 1].replacing(/^http:\/\/[^\/]*/, with: "", maxReplacements: 1)
+                asked.append((String(method), String(target)))
             }
             unsent.removeSubrange(..<(end + 4))
         }
     }
 
     func send(_ text: String) async throws { try await send(Array(text.utf8)) }
+
+    /// Closes this side; the other may still answer.
+    func finish() { outbound.finish() }
 
     /// Waits for more bytes; false when the other side is done.
     func receive() async throws -> Bool {

@@ -51,7 +51,8 @@ struct HsafaBench {
             gatewayBinary: try value("GATEWAY_BIN"), logs: try value("BENCH_LOGS"))
         let start = Clock.monotonic()
         let all: [(String, (Bench) async throws -> Void)] = [
-            ("idle", { try IdleRow.measure($0) }), ("get", { try GetRunRow.measure($0) }), ("append", AppendRow.measure),
+            ("idle", { try IdleRow.measure($0) }), ("get", { try GetRunRow.measure($0) }),
+            ("auth", AuthRow.measure), ("append", AppendRow.measure),
             ("delta", DeltaRow.measure), ("fanout", { try FanOutRow.measure($0) }), ("runs", RunsRow.measure),
             ("device", DeviceRow.measure), ("limit", LimitRow.measure), ("policy", { try PolicyRow.measure($0) }),
             ("flood", { try FloodRow.measure($0) }), ("revoke", { try RevokeRow.measure($0) }), ("size", SizeRow.measure),

@@ -20,6 +20,9 @@ public struct CredentialToken: Sendable {
     static let secretLength = 43
     static let checksumLength = 6
 
+    /// Characters of every token of this kind.
+    public static func length(_ kind: Kind) -> Int { kind.rawValue.utf8.count + 1 + idLength + 1 + secretLength + checksumLength }
+
     /// nil when prefix, length, alphabet or check sum are wrong.
     public init?(_ text: String, kind: Kind) {
         let bytes = Array(text.utf8)

@@ -41,7 +41,7 @@ public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
     public var subscriber: IPAddress { isIPv4 ? self : IPAddress(high: high, low: 0) }
 
     public var description: String {
-        if isIPv4 { return [24, 16, 8, 0].map { String(low >> $0 & 0xFF) }.joined(separator: ".") }
+        if isIPv4 { return dottedQuad }
         var six = in6_addr()
         withUnsafeMutableBytes(of: &six) { bytes in
             bytes.storeBytes(of: high.bigEndian, toByteOffset: 0, as: UInt64.self)
@@ -52,6 +52,24 @@ public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
                 guard inet_ntop(AF_INET6, &six, buffer.baseAddress, 46) != nil else { return 0 }
                 return buffer.firstIndex(of: 0) ?? 0
             }
+        }
+    }
+}
+
+extension IPAddress {
+    /// Of an IPv4 address. Byte by byte: it is in every line of the log.
+    private var dottedQuad: String {
+        String(unsafeUninitializedCapacity: 15) { text in
+            var end = 0
+            for shift: UInt64 in [24, 16, 8, 0] {
+                let part = UInt8(truncatingIfNeeded: low >> shift)
+                if part >= 100 { text[end] = 48 + part / 100; end += 1 }
+                if part >= 10 { text[end] = 48 + part / 10 % 10; end += 1 }
+                text[end] = 48 + part % 10
+                end += 1
+                if shift > 0 { text[end] = UInt8(ascii: "."); end += 1 }
+            }
+            return end
         }
     }
 }

@@ -1,4 +1,5 @@
 import Domain
+import HTTPTypes
 import NIOCore
 import NIOHTTP1
 
@@ -16,6 +17,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private let edge: ConnectionEdge
     private var state: ConnectionState
     private var context: ChannelHandlerContext?
+    /// Of NIO's encoder; looked up once.
+    private var encoder: ChannelHandlerContext?
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
     private var stallTimer: Scheduled<Void>?
@@ -38,6 +41,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         stallTimer?.cancel()
         shutdownTimer?.cancel()
         self.context = nil
+        encoder = nil
     }
 
     // MARK: Time
@@ -62,13 +66,14 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         switch state.overdue() {
         case .close: context.close(promise: nil)
         case .answerTimeout(let isReadingBody):
-            end(context, with: Refusal.timeout(isReadingBody: isReadingBody, edge.times))
-            // A request whose body does not come has a handler, and so a line of its own.
+            // A request whose body does not come has a handler, and so a line of its own. It is told first: nobody may be there any more
+            // when the answer is out.
             if isReadingBody {
                 context.fireErrorCaught(ConnectionAnswered(status: 408))
             } else {
                 edge.refusals.note(.timeout, context.channel.remoteAddress, status: 408)
             }
+            end(context, with: Refusal.timeout(isReadingBody: isReadingBody, edge.times))
         }
     }
 
@@ -142,6 +147,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             return context.fireErrorCaught(error)
         }
         let isReadingRequest = state.isReadingRequest
+        // Ends the handler that waits for the rest of its body.
+        if isReadingRequest { context.fireErrorCaught(ConnectionAnswered(status: Refusal.malformed(error).status)) }
         if state.openRequests == 0 || (isReadingRequest && state.openRequests == 1 && !state.hasBegunAnswer) {
             let refusal = Refusal.malformed(error)
             if !isReadingRequest {
@@ -153,8 +160,6 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             // What was asked before is still answered.
             state.endsWhenAnswered = true
         }
-        // Ends the handler that waits for the rest of its body.
-        if isReadingRequest { context.fireErrorCaught(ConnectionAnswered(status: Refusal.malformed(error).status)) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -197,9 +202,27 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         }
     }
 
+    /// A whole answer, past the handlers that would take it part by part: NIO's encoder keeps nothing from one answer to the next.
+    /// - Throws: `ChannelError.ioOnClosedChannel`
+    func answer(_ head: HTTPResponse, _ body: ByteBuffer?) throws {
+        guard let context, context.channel.isActive, state.phase != .lingering, state.phase != .upgraded else {
+            throw ChannelError.ioOnClosedChannel
+        }
+        let encoder = try encoder ?? context.pipeline.syncOperations.context(handlerType: HTTPResponseEncoder.self)
+        self.encoder = encoder
+        state.answerBegan()
+        if head.headerFields[.connection] == "close" { state.endsWithThisAnswer = true }
+        var bytes = context.channel.allocator.buffer(capacity: 640 + (body?.readableBytes ?? 0))
+        AnswerHead.write(head, edge.security, date: edge.date, isLast: state.isLastAnswer, into: &bytes)
+        if let body { bytes.writeImmutableBuffer(body) }
+        encoder.writeAndFlush(NIOAny(IOData.byteBuffer(bytes)), promise: nil)
+        if state.answerEnded(.now()) { linger(context) } else { arm() }
+    }
+
     private func begin(_ head: inout HTTPResponseHead) {
         state.answerBegan()
         edge.security.add(to: &head.headers)
+        head.headers.add(name: "date", value: edge.date.text)
         if head.headers.first(name: "connection") == "close" {
             state.endsWithThisAnswer = true
             isStreaming = head.headers.first(name: "content-type")?.hasPrefix("text/event-stream") ?? false
@@ -212,6 +235,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         guard mode == .output, state.phase != .upgraded else { return context.close(mode: mode, promise: promise) }
         if state.phase != .lingering { linger(context) }
         promise?.succeed()
+    }
+
+    /// What NIO's parser took and HTTP's types do not.
+    func refuseHead() {
+        guard let context else { return }
+        edge.refusals.note(.malformed, context.channel.remoteAddress, status: 400)
+        end(context, with: Refusal.malformed(.invalidMethod))
     }
 
     /// Answers by itself, where there is no handler that could.

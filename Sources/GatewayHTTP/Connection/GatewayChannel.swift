@@ -5,8 +5,6 @@ import HummingbirdCore
 import Logging
 import NIOCore
 import NIOHTTP1
-import NIOHTTPTypes
-import NIOHTTPTypesHTTP1
 import NIOSSL
 import NIOWebSocket
 import Runtime
@@ -17,26 +15,27 @@ struct ConnectionEdge: Sendable {
     let security: SecurityHeaders
     let refusals: RefusalLog
     let shares: AddressShares
+    let date = DateField()
     /// nil: plain HTTP.
     let certificates: CertificateStore?
 }
 
-/// A client's connection: HTTP/1.1 through Hummingbird's responder, or a device's WebSocket.
-struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
-    typealias HTTPChannel = NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
-    typealias SocketChannel = NIOAsyncChannel<DeviceInput, WebSocketMessage>
+/// What a connection has turned out to speak.
+enum SpokenConnection: Sendable {
+    typealias Socket = NIOAsyncChannel<DeviceInput, WebSocketMessage>
 
-    enum Connection: Sendable {
-        case http(HTTPChannel)
-        case socket(SocketChannel)
-    }
+    case http(ExchangeHandler)
+    case socket(Socket)
+}
 
+/// A client's connection: HTTP/1.1 answered by Hummingbird's router, or a device's WebSocket.
+struct GatewayChannel<Responder: HTTPResponder>: ServerChildChannel where Responder.Context == OpenContext {
     struct Value: ServerChildChannelValue {
-        let connection: EventLoopFuture<Connection>
+        let connection: EventLoopFuture<SpokenConnection>
         let channel: any Channel
     }
 
-    let responder: HTTPChannelHandler.Responder
+    let responder: Responder
     let hub: DeviceHub
     let edge: ConnectionEdge
 
@@ -51,10 +50,18 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
             }
             try pipeline.addHandler(FirstByteWatch(connection))
             var configuration = NIOUpgradableHTTPServerPipelineConfiguration(
-                upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration<Connection>(upgraders: [DeviceUpgrade()]) { [edge] channel in
-                    channel.eventLoop.makeCompletedFuture { try Self.http(channel, isSecure: edge.certificates != nil) }
+                upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration<SpokenConnection>(upgraders: [DeviceUpgrade()]) {
+                    [edge] channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        let pipeline = channel.pipeline.syncOperations
+                        let exchange = ExchangeHandler(
+                            channel: channel, connection: try pipeline.handler(type: ConnectionGuard.self),
+                            isSecure: edge.certificates != nil)
+                        try pipeline.addHandler(exchange)
+                        return .http(exchange)
+                    }
                 })
-            // NIOAsyncChannel takes one request at a time; the guard answers what is malformed; HTTPFields are checked when made.
+            // The exchange takes one request at a time; the guard answers what is malformed; HTTPFields are checked when made.
             configuration.enablePipelining = false
             configuration.enableErrorHandling = false
             configuration.enableResponseHeaderValidation = false
@@ -62,15 +69,10 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
             configuration.decoderConfiguration.maxHeaderListSize = Limits.maxHeaderBytes
             configuration.decoderConfiguration.maxHeaderFieldCount = Limits.maxHeaderFields
             let future = try pipeline.configureUpgradableHTTPServerPipeline(configuration: configuration)
-            let upgradeHandler = try pipeline.handler(type: NIOTypedHTTPServerUpgradeHandler<Connection>.self)
+            let upgradeHandler = try pipeline.handler(type: NIOTypedHTTPServerUpgradeHandler<SpokenConnection>.self)
             try pipeline.addHandler(connection, position: .before(upgradeHandler))
             return Value(connection: future, channel: channel)
         }
-    }
-
-    private static func http(_ channel: any Channel, isSecure: Bool) throws -> Connection {
-        try channel.pipeline.syncOperations.addHandler(HTTP1ToHTTPServerCodec(secure: isSecure))
-        return .http(try HTTPChannel(wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)))
     }
 
     func handle(value: Value, logger: Logger) async {
@@ -81,7 +83,7 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
     private func handleOnLoop(_ value: Value, _ logger: Logger) async {
         do {
             switch try await value.connection.get() {
-            case .http(let channel): await handleHTTP(asyncChannel: channel, logger: logger)
+            case .http(let exchange): await answer(exchange, logger)
             case .socket(let channel): try await serve(channel)
             }
         } catch {
@@ -90,7 +92,47 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
         }
     }
 
-    private func serve(_ channel: SocketChannel) async throws {
+    /// One request after the other, until none will come.
+    private func answer(_ exchange: ExchangeHandler, _ logger: Logger) async {
+        let channel = exchange.channel
+        await withTaskCancellationHandler {
+            var isWhole = true
+            while isWhole, let request = await exchange.next() {
+                isWhole = await answer(request, exchange, logger)
+            }
+            // The guard lets the last answer arrive.
+            channel.close(mode: isWhole && !exchange.isBroken ? .output : .all, promise: nil)
+            try? await channel.closeFuture.get()
+        } onCancel: {
+            channel.close(mode: .input, promise: nil)
+        }
+    }
+
+    /// False when the answer could not be ended.
+    private func answer(_ request: Request, _ exchange: ExchangeHandler, _ logger: Logger) async -> Bool {
+        var response: Response
+        do {
+            var context = OpenContext(source: ApplicationRequestContextSource(channel: exchange.channel, logger: logger))
+            context.peer = exchange.peer
+            response = try await responder.respond(to: request, context: context)
+        } catch is ConnectionAnswered {
+            return true
+        } catch {
+            // `ErrorTranslator` makes answers of failures, so this is one of its own.
+            logger.error("no answer was made", metadata: ["cause": "\(error)"])
+            response = Problem(.internal(String(reflecting: error)), requestID: nil).response()
+        }
+        let writer = AnswerWriter(exchange, response)
+        do {
+            try await response.body.write(writer)
+            return writer.isFinished
+        } catch {
+            logger.debug("answer cut", metadata: ["cause": "\(error)"])
+            return false
+        }
+    }
+
+    private func serve(_ channel: SpokenConnection.Socket) async throws {
         try await channel.executeThenClose { inbound, outbound in
             await hub.serve(DeviceSocket(channel: channel.channel, outbound: outbound), frames: inbound)
             // The hub is done with it; where it did not close, this does. The codec bounds the wait for the peer.
@@ -104,7 +146,7 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
 /// The handshake's answer, and the pipeline after it. NIO makes the answer; its frame handlers, which cannot bound a message by what
 /// has been agreed on so far, are not used.
 private struct DeviceUpgrade: NIOTypedHTTPServerProtocolUpgrader {
-    typealias UpgradeResult = GatewayChannel.Connection
+    typealias UpgradeResult = SpokenConnection
 
     let supportedProtocol = "websocket"
     let requiredUpgradeHeaders: [String] = []
@@ -121,7 +163,7 @@ private struct DeviceUpgrade: NIOTypedHTTPServerProtocolUpgrader {
             channel: channel, upgradeRequest: upgradeRequest, initialResponseHeaders: initialResponseHeaders)
     }
 
-    func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<GatewayChannel.Connection> {
+    func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<SpokenConnection> {
         channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations
             pipeline.removeHandler(try pipeline.handler(type: FirstByteWatch.self), promise: nil)
@@ -130,7 +172,7 @@ private struct DeviceUpgrade: NIOTypedHTTPServerProtocolUpgrader {
             // A device that sends faster than it is served waits: few messages are held, each may be large.
             let inbound = NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark(lowWatermark: 1, highWatermark: 4)
             return .socket(
-                try GatewayChannel.SocketChannel(
+                try SpokenConnection.Socket(
                     wrappingChannelSynchronously: channel, configuration: .init(backPressureStrategy: inbound)))
         }
     }

@@ -1,3 +1,4 @@
+import NIOCore
 import NIOHTTP1
 
 /// What every answer carries, whoever makes it. Added where answers leave, so that none goes without.
@@ -17,4 +18,15 @@ struct SecurityHeaders: Sendable {
         }
         if isTLS { headers.add(name: "strict-transport-security", value: Self.strictTransport) }
     }
+
+    /// The same as lines of a head.
+    func write(hasPolicy: Bool, into bytes: inout ByteBuffer) {
+        bytes.writeImmutableBuffer(Self.always)
+        if !hasPolicy { bytes.writeImmutableBuffer(Self.policy) }
+        if isTLS { bytes.writeImmutableBuffer(Self.transport) }
+    }
+
+    private static let always = ByteBuffer(string: "x-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n")
+    private static let policy = ByteBuffer(string: "content-security-policy: \(contentPolicy)\r\n")
+    private static let transport = ByteBuffer(string: "strict-transport-security: \(strictTransport)\r\n")
 }

@@ -2,6 +2,7 @@ import Domain
 import HTTPTypes
 import Hummingbird
 import Logging
+import NIOCore
 import Runtime
 import Synchronization
 
@@ -10,11 +11,14 @@ import Synchronization
 struct RequestLog: RouterMiddleware {
     private let answered: [MetricCounter]
     private let logger: Logger
+    /// Where the log is one that takes a line whole.
+    private let lines: (any RequestLineLog)?
     private let proxies: TrustedProxies
     private let ids = RequestIDs()
 
     init(metrics: MetricsRegistry, proxies: TrustedProxies, logger: Logger) {
         self.logger = logger
+        lines = logger.handler as? any RequestLineLog
         self.proxies = proxies
         answered = ["1xx", "2xx", "3xx", "4xx", "5xx"].map {
             metrics.counter("hsafa_http_requests_total", help: "Requests answered, by class of status.", labels: [("status", $0)])
@@ -32,7 +36,7 @@ struct RequestLog: RouterMiddleware {
             context.forwardedFor = Self.forwardedFor(request)
         }
         let isLogged = logger.logLevel <= .info
-        let start = isLogged ? ContinuousClock.now : nil
+        let start = isLogged ? NIODeadline.now() : nil
         var response: Response
         do { response = try await next(request, context) } catch {
             // The connection was answered below, or has gone: nobody hears an answer from here.
@@ -55,7 +59,7 @@ struct RequestLog: RouterMiddleware {
 
     private func count(_ status: Int) { answered[max(1, min(5, status / 100)) - 1].add() }
 
-    private func logWhenOver(_ request: Request, _ context: OpenContext, _ response: inout Response, _ start: ContinuousClock.Instant) {
+    private func logWhenOver(_ request: Request, _ context: OpenContext, _ response: inout Response, _ start: NIODeadline) {
         let body = response.body
         let status = response.status.code
         response.body = ResponseBody { [self] writer in
@@ -67,20 +71,12 @@ struct RequestLog: RouterMiddleware {
         }
     }
 
-    private func log(
-        _ request: Request, _ context: OpenContext, _ status: Int, _ start: ContinuousClock.Instant, ended: String? = nil
-    ) {
-        let elapsed = (ContinuousClock.now - start).components
-        let milliseconds = Double(elapsed.seconds) * 1000 + Double(elapsed.attoseconds / 1_000_000_000_000) / 1000
-        var metadata: Logger.Metadata = [
-            "method": .string(request.method.rawValue), "route": .string(context.route),
-            "status": .stringConvertible(status), "ms": .stringConvertible(milliseconds), "requestId": .string(context.requestID),
-        ]
-        if let address = context.clientAddress { metadata["address"] = .string(address.description) }
-        if let tenant = context.tenant.tenantID { metadata["tenant"] = .string(tenant.description) }
-        if let traceparent = context.traceparent { metadata["traceparent"] = .string(traceparent) }
-        if let ended { metadata["stream"] = .string(ended) }
-        logger.info("request", metadata: metadata)
+    private func log(_ request: Request, _ context: OpenContext, _ status: Int, _ start: NIODeadline, ended: String? = nil) {
+        let line = RequestLine(
+            method: request.method.rawValue, route: context.route, status: status,
+            microseconds: (NIODeadline.now() - start).nanoseconds / 1000, requestID: context.requestID,
+            address: context.clientAddress, tenant: context.tenant.tenantID, traceparent: context.traceparent, ended: ended)
+        if let lines { lines.log(line) } else { logger.info("request", metadata: line.metadata) }
     }
 
     /// The fields nearest to the gateway, within a bound: what is left of them the client may have written.

@@ -57,9 +57,13 @@ public final class Authenticator: Sendable {
     public func authenticate(
         bearer key: String?, from address: @Sendable () -> IPAddress? = { nil }
     ) async throws(GatewayError) -> Principal {
-        guard let key, let token = CredentialToken(key, kind: .apiKey) else { throw .unauthorized }
+        guard let key, key.utf8.count == CredentialToken.length(.apiKey) else { throw .unauthorized }
         let digest = PrincipalCache.Digest(bytes: HMACSHA256.authenticate(Array(key.utf8), key: secret))
-        guard let entry = cache.find(digest) else { return try await verifyOnce(token, digest, address()) }
+        guard let entry = cache.find(digest) else {
+            // What is in the cache has been through this.
+            guard let token = CredentialToken(key, kind: .apiKey) else { throw .unauthorized }
+            return try await verifyOnce(token, digest, address())
+        }
         if !cache.trusts(entry, at: cache.now), entry.beginCheck() {
             defer { entry.endCheck() }
             try await recheck(entry, digest)

@@ -10,10 +10,12 @@ enum RunsRow {
     nonisolated static let seconds = 7.0
 
     static func measure(_ bench: Bench) async throws {
-        for inFlight in [16, 64] {
+        // Deltas at once are stored as few events, for what comes while an append is under way goes out with the next; at a pace, each is one.
+        for (inFlight, pace) in [(16, 0), (64, 0), (16, 3)] {
             let (server, api) = try bench.startGateway()
             defer { server.stop() }
-            let agent = try api.makeAgent("runs-\(inFlight)", steps: #"[{"deltas":{"count":20,"text":"tok en "}}]"#)
+            let agent = try api.makeAgent(
+                "runs-\(inFlight)-\(pace)", steps: #"[{"deltas":{"count":20,"text":"tok en "},"delayMilliseconds":\#(pace)}]"#)
             _ = try play(bench, server, agent: agent, inFlight: inFlight, seconds: 1)
             let before = bench.cpu(server)
             let (samples, elapsed) = try play(bench, server, agent: agent, inFlight: inFlight, seconds: seconds)
@@ -28,14 +30,17 @@ enum RunsRow {
             let floor = try await bare(bench.stores, agent: agent, events: events, inFlight: inFlight)
             let (count, rate) = (Double(samples.count), Double(samples.count) / elapsed)
             let postgres = (after.postgres - before.postgres) / count
+            // At a pace, 57 ms of a run are its model's: the target for runs a second is the others'.
+            let targets = [("ratio ≥ 0.4", rate / floor >= 0.4), ("≥ 1,000 runs/s", rate >= 1000)]
             bench.report.add(
                 Row(
-                    work: "runs created → completed, \(inFlight) in flight, \(events) events stored a run",
+                    work:
+                        "runs created → completed, \(inFlight) in flight, \(events) events stored a run\(pace > 0 ? ", a delta each \(pace) ms" : "")",
                     figure: "\(rate.text(0)) runs/s",
-                    floor: "\(floor.text(0)) runs/s", ratio: rate / floor,
+                    floor: "\(floor.text(0)) runs/s", ratio: pace > 0 ? nil : rate / floor,
                     cpu: "\(((after.gateway - before.gateway) / count).text(0)) (Postgres \(postgres.text(0)))", p50: samples.p50,
                     p99: samples.p99,
-                    targets: [("ratio ≥ 0.4", rate / floor >= 0.4), ("≥ 1,000 runs/s", rate >= 1000)]))
+                    targets: pace > 0 ? [] : targets))
         }
     }
 
