@@ -133,7 +133,11 @@ public enum Limits {
     public static let maxRecoveriesWithoutProgress = 5
     public static let maxToolCallsPerStep = 64
     public static let maxToolArgumentsBytes = 256 * 1024
+    /// Of a result's JSON, compact; what is more is cut, and policy may bound it further. Results come over roads of a mebibyte (a request's
+    /// body, a device's frame, the answer of a tool that the gateway asks), so that one somewhat over its bound arrives to be cut.
     public static let maxToolResultBytes = 256 * 1024
+    /// Of the text of a failure; what is more is cut.
+    public static let maxToolErrorBytes = 16 * 1024
     public static let defaultToolSeconds = 300
     public static let maxToolSeconds = 86_400
     /// Attempts to decide again after another writer came first.
@@ -186,6 +190,8 @@ public enum Limits {
     // MARK: Devices
     public static let maxDeviceFrameBytes = 1 << 20
     public static let maxFrameBytesBeforeRegistration = 64 * 1024
+    /// Of a message over `maxDeviceFrameBytes`, so much is looked through, and thrown away, for the call that it answers.
+    public static let maxSkimmedFrameBytes = 4 << 20
     public static let registrationSeconds = 10
     /// For a device to answer our WebSocket close.
     public static let socketCloseSeconds = 2
@@ -257,7 +263,7 @@ public enum Limits {
     public static let maxPolicyErrors = 16
     public static let maxPolicyCount = 1_000_000
     public static let maxPolicyPerMinute = 10_000
-    /// Room for the marker of a result that was cut.
+    /// Room for what says that a result was cut.
     public static let minPolicyResultBytes = 256
     /// How long a person has to decide, unless the rule says otherwise.
     public static let defaultApprovalSeconds = 3600

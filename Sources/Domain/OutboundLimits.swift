@@ -56,6 +56,8 @@ extension Limits {
     /// Headers, parameters or form fields of one request.
     public static let maxRequestFields = 64
     public static let maxRequestToolSeconds = 300
+    /// Of the answer to a `request` or to a delivery; of a longer one the beginning becomes the result.
+    public static let maxToolAnswerBytes = 1 << 20
     /// Of an answer that is no success, as the model is shown it.
     public static let maxShownFailureBytes = 2048
     /// Server tools of one step that run beside each other.

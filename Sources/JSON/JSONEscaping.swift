@@ -26,6 +26,15 @@ extension JSONWriter {
         }
     }
 
+    /// Bytes that a string's JSON has for this one of its own.
+    public static func escapedCount(of byte: UInt8) -> Int {
+        switch byte {
+        case Byte.quote, Byte.backslash, 0x08, 0x09, 0x0A, 0x0C, 0x0D: 2
+        case ..<0x20: 6
+        default: 1
+        }
+    }
+
     private static func appendEscape(_ byte: UInt8, into bytes: inout [UInt8]) {
         bytes.append(Byte.backslash)
         switch byte {

@@ -26,8 +26,6 @@ public struct MCPLimits: Sendable {
     public var maxSchemaBytes = 64 << 10
     public var maxDescriptionBytes = 8192
     public var maxCursorBytes = 8192
-    /// Of a tool's result as it is given on; a longer one is cut and says so.
-    public var maxResultBytes = 256 << 10
     public var maxErrorTextBytes = 16_384
     /// One value of a parameter that a server wants in a header.
     public var maxHeaderValueBytes = 4096

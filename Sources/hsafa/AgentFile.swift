@@ -33,6 +33,7 @@ struct AgentFile {
     /// The gateway's own reading of a config, and what it says in a line.
     static func check(_ root: JSONNode) throws(JSONViolation) -> String {
         let config = try AgentConfig(reading: root)
+        try config.checkNew()
         return "agent “\(config.agentName)”, model \(config.model.provider)/\(config.model.name), \(config.tools.count) tools"
     }
 }

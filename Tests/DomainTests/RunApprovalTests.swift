@@ -197,6 +197,19 @@ struct RunApprovalTests {
         #expect(small.bounded(to: 7) == small && small.bounded(to: nil) == small)
         let failed = ToolOutcome.failed(ToolError(code: "c", message: String(repeating: "x", count: 999)), source: .server)
         #expect(failed.bounded(to: 256) == failed)
+        let atBound = ToolOutcome.result(ResultCut.string(String(repeating: "x", count: Limits.maxToolResultBytes - 2)), source: .browser)
+        #expect(atBound.bounded(to: nil) == atBound && atBound.bounded(to: .max) == atBound, "the gateway's own bound")
+        let over = ToolOutcome.result(ResultCut.string(String(repeating: "x", count: Limits.maxToolResultBytes - 1)), source: .browser)
+        let root = try #require(try over.bounded(to: nil).result?.document().root)
+        #expect(root["maxBytes"]?.int == Limits.maxToolResultBytes && root["bytes"]?.int == Limits.maxToolResultBytes + 1)
+        #expect(root.raw.count <= Limits.maxToolResultBytes && root["head"]?.string?.allSatisfy { $0 == "x" } == true)
+        let wordy = ToolError(code: "c", message: String(repeating: "é", count: Limits.maxToolErrorBytes))
+        let shortened = try #require(ToolOutcome.failed(wordy, source: .device).bounded(to: nil).error)
+        #expect(shortened.code == "c" && shortened.message.hasSuffix("é […]"))
+        #expect((Limits.maxToolErrorBytes - 2...Limits.maxToolErrorBytes).contains(shortened.message.utf8.count))
+        // What was not read to its end has no known size.
+        let part = try #require(try ToolOutcome.part("x", maxBytes: 300, source: .server).result?.document().root)
+        #expect(part.rawJSON.string == #"{"truncated":true,"maxBytes":300,"head":"x"}"#)
         // The machine applies it on the one road by which outcomes come.
         var fixture = try Fixture(.browser, asks: false, maxResultBytes: 256)
         let text = RawJSON.object { $0.field("x", string: String(repeating: "x", count: 5000)) }

@@ -101,6 +101,71 @@ import Testing
         }
     }
 
+    @Test func processesOverOneFolderNoticeWhatChangesByThemselves() async throws {
+        let environment = try await TestEnvironment.fresh()
+        let key = try await environment.makeKey(try await environment.makeTenant())
+        let admin = try await environment.makeAdminKey()
+        func policy(_ effect: String) -> String { "version: 1\nrules:\n  - id: a\n    effect: \(effect)\n" }
+        try await withFolder(policy("allow")) { folder in
+            let gateways = [
+                try GatewayProcess(environment, settings: ["POLICIES_DIR": folder]),
+                try GatewayProcess(environment, settings: ["POLICIES_DIR": folder]),
+            ]
+            for gateway in gateways { try await gateway.start() }
+            func decisions() async throws -> [String] {
+                var decisions: [String] = []
+                for gateway in gateways {
+                    decisions.append(
+                        try await gateway.withClient(key: key) {
+                            try await $0.policies.evaluate(RawJSON("{\"target\":\"server\",\"tool\":\"x\"}")).decision
+                        })
+                }
+                return decisions
+            }
+            /// What each process says of the folder.
+            func folders() async throws -> [JSONNode] {
+                var folders: [JSONNode] = []
+                for gateway in gateways {
+                    folders.append(
+                        try await gateway.withClient(key: admin) { client in
+                            let answer = try await client.raw("GET", "/api/admin/policies")
+                            #expect(answer.status == 200)
+                            return try JSONDocument(parsing: answer.body).root
+                        })
+                }
+                return folders
+            }
+            #expect(try await decisions() == ["allow", "allow"])
+            // Nobody is signalled from here on.
+            try write(policy("deny"), to: folder)
+            #expect(try await eventually { try await decisions() == ["deny", "deny"] })
+            let before = try await folders()
+            #expect(Set(before.map { $0["hash"]?.string ?? "" }).count == 1, "equal policies have equal hashes")
+            #expect(before.allSatisfy { $0["errors"]?.count == 0 })
+            // What cannot be read leaves the old set, and says where it is wrong.
+            try write("version: 1\nrules:\n  - id: a\n    effect: perhaps\n", to: folder)
+            #expect(try await eventually { try await folders().allSatisfy { $0["errors"]?.count == 1 } })
+            for now in try await folders() {
+                #expect(now["hash"]?.string == before[0]["hash"]?.string)
+                #expect(now["errors"]?[0]?["file"]?.string == "policy.yaml" && now["errors"]?[0]?["line"]?.int == 4)
+            }
+            #expect(try await decisions() == ["deny", "deny"])
+            // Mended, and more: a second file, which is written after both have seen the first.
+            try write(policy("require_approval"), to: folder)
+            #expect(try await eventually { try await decisions() == ["require_approval", "require_approval"] })
+            try write("version: 1\nrules:\n  - id: b\n    tools: [\"x\"]\n    effect: deny\n", to: folder, "second.yaml")
+            #expect(try await eventually { try await decisions() == ["deny", "deny"] })
+            let after = try await folders()
+            #expect(
+                after.allSatisfy { $0["errors"]?.count == 0 && $0["rules"]?.int == 2 && $0["hash"]?.string == after[0]["hash"]?.string })
+            for gateway in gateways {
+                let log = try String(contentsOfFile: gateway.logFile, encoding: .utf8)
+                #expect(log.contains("the old ones stay in force"))
+                #expect(gateway.terminate() == 0)
+            }
+        }
+    }
+
     @Test func theCommandsCheckTestAndExplainAFolder() async throws {
         let gateway = try GatewayProcess(try await TestEnvironment.start())
         let shipped = TestEnvironment.repository + "/policies"

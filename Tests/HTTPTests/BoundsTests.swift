@@ -81,10 +81,14 @@ struct BoundsTests {
                     try await socket.send(opcode: 0, Array(bytes[(size / 2)...]))
                 }
                 try await send(Limits.maxDeviceFrameBytes)
-                // The socket lives.
-                try await socket.send(opcode: 9, [7])
-                while try await socket.frame() != .pong([7]) {}
+                // Read, and refused for what it says: its time is too long.
+                #expect(try await socket.next("error")["code"]?.string == "malformed_frame")
+                // Thrown away, and said so.
                 try await send(Limits.maxDeviceFrameBytes + 1)
+                #expect(try await socket.next("error")["code"]?.string == "frame_too_large")
+                try await send(Limits.maxSkimmedFrameBytes)
+                #expect(try await socket.next("error")["code"]?.string == "frame_too_large")
+                try? await send(Limits.maxSkimmedFrameBytes + 1)
                 #expect(try await socket.closing() == 1009)
             }
         }

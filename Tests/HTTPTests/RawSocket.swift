@@ -55,9 +55,10 @@ final class RawSocket {
         case ...0xFFFF: bytes += [flag | 126, UInt8(payload.count >> 8), UInt8(payload.count & 0xFF)]
         default: bytes += [flag | 127] + (0..<8).reversed().map { UInt8(truncatingIfNeeded: payload.count >> ($0 * 8)) }
         }
-        let mask: [UInt8] = isMasked ? [0x12, 0x34, 0x56, 0x78] : [0, 0, 0, 0]
+        // A mask of zeros is one too, and a large payload goes out as it is.
+        let mask: [UInt8] = isMasked && payload.count <= 0xFFFF ? [0x12, 0x34, 0x56, 0x78] : [0, 0, 0, 0]
         if isMasked { bytes += mask }
-        bytes += payload.enumerated().map { $1 ^ mask[$0 & 3] }
+        bytes += mask[0] == 0 ? payload : payload.enumerated().map { $1 ^ mask[$0 & 3] }
         try await connection.send(bytes)
     }
 

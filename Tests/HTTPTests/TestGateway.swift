@@ -119,6 +119,12 @@ struct TestGateway: Sendable {
     /// For routes of a test's own, which nothing describes.
     func undescribedClient() -> HsafaClient { HsafaClient(baseURL: baseURL, apiKey: nil, httpClient: Self.http) }
 
+    /// One series of a metric, by its name with its labels; 0 where there is none.
+    func series(_ name: String) -> Int {
+        gateway.metrics.render().split(separator: "\n").first { $0.hasPrefix(name + " ") }
+            .flatMap { $0.split(separator: " ").last.flatMap { Int($0) } } ?? 0
+    }
+
     /// The sum of a metric's series.
     func metric(_ name: String) -> Int {
         gateway.metrics.render().split(separator: "\n").filter { $0.hasPrefix(name + " ") || $0.hasPrefix(name + "{") }

@@ -99,8 +99,8 @@ def build(mode):
         ]
 
     @server.tool(structured_output=False)
-    def long(length: int) -> str:
-        return "é" * length
+    def long(length: int, letter: str = "é") -> str:
+        return letter * length
 
     @server.tool(structured_output=False)
     async def slow() -> str:

@@ -96,28 +96,4 @@ struct ProtocolTests {
             url: "http://x", headers: ["Host", "MCP-Session-Id", "Content-Type", "X-Key"].map { MCPHeader(name: $0, value: "v") })
         #expect(server.headers.map(\.name) == ["X-Key"])
     }
-
-    @Test func `a result is cut to its bound, whatever is in it, and stays JSON`() throws {
-        var limits = MCPLimits()
-        limits.maxResultBytes = 1000
-        for text in [String(repeating: "\u{1}", count: 5000), String(repeating: "😀", count: 2000), String(repeating: "\"", count: 990)] {
-            let node = RawJSON.object { writer in
-                writer.key("content")
-                writer.beginArray()
-                writer.beginObject()
-                writer.field("type", string: "text")
-                writer.field("text", string: text)
-                writer.endObject()
-                writer.endArray()
-            }
-            guard case .result(let json) = try ToolContent(limits: limits).result(of: try node.document().root) else {
-                Issue.record("it is a result")
-                continue
-            }
-            #expect(json.bytes.count <= 1000)
-            let document = try json.document().root
-            #expect(document["cut"]?.bool == true)
-            #expect(text.hasPrefix(try #require(document["beginning"]?.string)))
-        }
-    }
 }

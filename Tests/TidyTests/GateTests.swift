@@ -45,6 +45,26 @@ struct GateTests {
             frame.contains("static func call(_ pass: ToolPass,") && !frame.contains("RawJSON,"), "a call's frame is made of a pass alone")
     }
 
+    /// What leaves the gateway by HTTP passes the egress guard, whose connections go to addresses that it has judged.
+    @Test func `an HTTP client is made by the egress guard alone, and by the client's own programs`() throws {
+        func makers(_ what: StaticString) throws -> Set<String> {
+            Set(try sources().filter { file in file.lines.contains { $0.code.has(what) } }.map(\.path))
+        }
+        let client: Set<String> = ["Sources/HsafaClient/HsafaClient.swift", "Sources/hsafa/ConnectionOptions.swift"]
+        #expect(try makers("HTTPClient(") == client.union(["Sources/Runtime/Egress/PinnedClients.swift"]))
+        #expect(try makers("HTTPClient.shared").isEmpty && makers("HTTPClient.init").isEmpty)
+        #expect(try makers("URLSession").isEmpty)
+        // Other ways to connect: the drivers' own, the guard's, and a device's.
+        #expect(
+            try makers("ClientBootstrap(") == [
+                "Sources/HsafaClient/Devices/WebSocketDial.swift", "Sources/Redis/Connector.swift",
+            ])
+        // Who takes one is given it: no module of the gateway but this holds a client.
+        let holders = Set(
+            try sources().filter { file in file.lines.contains { $0.code.has("import AsyncHTTPClient") } }.map(\.module))
+        #expect(holders.isSubset(of: ["Runtime", "MCP", "ModelProviders", "HsafaClient"]))
+    }
+
     @Test func `policies decide in one place`() throws {
         let deciders = Set(
             try sources().filter { $0.module == "Runtime" || $0.module == "GatewayHTTP" }

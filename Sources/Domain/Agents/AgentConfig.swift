@@ -74,6 +74,11 @@ extension AgentConfig {
         try reader.finish()
     }
 
+    /// What a config that is to be published must fulfil beyond being readable.
+    public func checkNew(at pointer: String = "") throws(JSONViolation) {
+        for (index, tool) in tools.enumerated() { try tool.checkNew(at: "\(pointer)/tools/\(index)") }
+    }
+
     private static func readTools(_ reader: inout JSONObjectReader) throws(JSONViolation) -> [ToolDefinition] {
         let pointer = reader.pointer(to: "tools")
         guard let node = try reader.optionalNode("tools") else { return [] }

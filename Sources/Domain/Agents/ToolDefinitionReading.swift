@@ -25,12 +25,14 @@ extension ToolDefinition {
         // A timer's own time is its bound; policy's and a config's may be shorter.
         let seconds = if case .waiting = serverKind { Limits.maxWaitingSeconds } else { Limits.defaultToolSeconds }
         timeoutSeconds = try reader.optionalInt("timeoutSeconds", in: 1...Limits.maxToolSeconds) ?? seconds
-        if case .waiting(let waiting) = serverKind, let wait = waiting.seconds, wait > timeoutSeconds {
-            throw JSONViolation(
-                pointer: reader.pointer(to: "execution") + "/seconds", message: "must be at most timeoutSeconds, which is \(timeoutSeconds)"
-            )
-        }
         try reader.finish()
+    }
+
+    /// What is read where it is stored already, and refused where it is new: it could never work. Versions outlive the build that took them.
+    func checkNew(at pointer: String) throws(JSONViolation) {
+        guard case .waiting(let waiting) = serverKind, let wait = waiting.seconds, wait > timeoutSeconds else { return }
+        throw JSONViolation(
+            pointer: pointer + "/execution/seconds", message: "must be at most timeoutSeconds, which is \(timeoutSeconds)")
     }
 
     private static func readSchema(_ reader: inout JSONObjectReader) throws(JSONViolation) -> ArgumentsSchema {

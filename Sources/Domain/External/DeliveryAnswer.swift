@@ -10,11 +10,15 @@ public enum DeliveryAnswer: Sendable, Hashable {
 
     /// 200 and its like are the result or `{"error":{…}}`, 204 a result of null, 202 a promise. What may pass (408, 425, 429, 5xx) is tried
     /// again, the rest is final: the same call would get the same answer.
-    public static func reading(status: Int, body: [UInt8], isCut: Bool) -> DeliveryAnswer {
+    ///
+    /// - Parameters:
+    ///   - isCut: there was more than `body`.
+    ///   - maxResultBytes: policy's bound of a result that was cut; nil: it has none.
+    public static func reading(status: Int, body: [UInt8], isCut: Bool, maxResultBytes: Int? = nil) -> DeliveryAnswer {
         switch status {
         case 202: return .accepted
         case 204, 205: return .outcome(.result(.null, source: .external))
-        case 200...299: return .outcome(outcome(body, isCut: isCut))
+        case 200...299: return .outcome(outcome(body, isCut: isCut, maxResultBytes))
         case 300...399: return .outcome(failed("redirect_refused", "The tool's system answered \(status); redirects are not followed."))
         case 408, 425, 429, 500...599: return .retry("The tool's system answered \(status).")
         case 410: return .outcome(failed("external_gone", "The tool's system answered 410: it is there no more."))
@@ -29,21 +33,22 @@ public enum DeliveryAnswer: Sendable, Hashable {
     }
 
     /// Whatever comes, something comes of it: what is no JSON is a text, what is no text an error.
-    private static func outcome(_ body: [UInt8], isCut: Bool) -> ToolOutcome {
+    private static func outcome(_ body: [UInt8], isCut: Bool, _ maxResultBytes: Int?) -> ToolOutcome {
         guard !body.isEmpty else { return .result(.null, source: .external) }
-        let limits = JSONLimits(maxBytes: Limits.maxToolResultBytes)
+        let limits = JSONLimits(maxBytes: Limits.maxToolAnswerBytes)
         if !isCut, let document = try? JSONDocument(parsing: body, limits: limits) {
             let root = document.root
             if root.kind == .object, root.count == 1, let error = root["error"], error.kind != .null {
                 let read = try? ToolError(reading: error, at: "")
-                let shown = ResultCut.fit(error.rawJSON, maxBytes: Limits.maxShownFailureBytes).string
+                let shown = ResultCut.failure(error.rawJSON.string, maxBytes: Limits.maxShownFailureBytes)
                 return .failed(read ?? ToolError(code: "tool_failed", message: shown), source: .external)
             }
-            return .result(ResultCut.fit(root.rawJSON.compacted()), source: .external)
+            return .result(root.rawJSON.compacted(), source: .external)
         }
         guard let text = ResultCut.text(body[...], isCut: isCut) else {
             return failed("not_text", "The tool's system answered with something that is no text.")
         }
-        return .result(ResultCut.fit(ResultCut.string(text), isCut: isCut), source: .external)
+        return isCut
+            ? .part(text, maxBytes: maxResultBytes, source: .external) : .result(ResultCut.string(text), source: .external)
     }
 }

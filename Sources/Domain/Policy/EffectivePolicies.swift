@@ -55,9 +55,11 @@ public struct EffectivePolicies: Sendable {
         if ceiling.effect == .deny { return denied(ceiling.reason, ceiling.rules) }
         if let own, own.effect == .deny { return denied(own.reason, own.rules) }
         let effect = max(ceiling.effect, own?.effect ?? .allow)
+        // Of a layer that is milder than the decision no rule decided.
+        let rules = effect == .allow || ceiling.effect == effect ? ceiling.rules : []
         return PolicyDecision(
             effect: effect, reason: .rule,
-            rules: [ceiling, own].compactMap { $0 }.filter { effect == .allow || $0.effect == effect }.flatMap(\.rules),
+            rules: own.map { effect == .allow || $0.effect == effect ? rules + $0.rules : rules } ?? rules,
             limits: ceiling.limits.narrowed(by: own?.limits ?? .none), counted: ceiling.counted + (own?.counted ?? []),
             approvalSeconds: effect == .requireApproval ? PolicyLimits.smaller(ceiling.approvalSeconds, own?.approvalSeconds) : nil,
             policyHash: hash)

@@ -9,7 +9,7 @@ public struct Glob: Sendable, Hashable {
     }
 
     public let pattern: String
-    private let bytes: [UInt8]
+    let bytes: [UInt8]
     private let form: Form
 
     public init(_ pattern: String) {
@@ -22,8 +22,8 @@ public struct Glob: Sendable, Hashable {
         }
     }
 
-    private static let star = UInt8(ascii: "*")
-    private static let question = UInt8(ascii: "?")
+    static let star = UInt8(ascii: "*")
+    static let question = UInt8(ascii: "?")
 
     /// Whether one of the patterns, where there are any, lets it be: a device's `allowedTools`.
     public static func allow(_ text: String, in patterns: [String]?) -> Bool {
@@ -38,10 +38,6 @@ public struct Glob: Sendable, Hashable {
     /// What every text that matches ends with, in bytes.
     var literalSuffix: ArraySlice<UInt8> {
         bytes[(bytes.lastIndex { $0 == Self.star || $0 == Self.question }.map { $0 + 1 } ?? 0)...]
-    }
-    /// The bytes that every text that matches has somewhere.
-    var required: ByteSet {
-        bytes.reduce(into: ByteSet()) { if $1 != Self.star && $1 != Self.question { $0.insert($1) } }
     }
 
     public func matches(_ text: String) -> Bool {
@@ -58,7 +54,7 @@ public struct Glob: Sendable, Hashable {
         }
     }
 
-    private static func search(_ pattern: UnsafeBufferPointer<UInt8>, _ text: UnsafeBufferPointer<UInt8>) -> Bool {
+    static func search(_ pattern: UnsafeBufferPointer<UInt8>, _ text: UnsafeBufferPointer<UInt8>) -> Bool {
         var textIndex = 0
         var patternIndex = 0
         var starIndex = -1

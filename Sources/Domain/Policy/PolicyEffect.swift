@@ -24,7 +24,7 @@ public struct PolicyLimits: Sendable, Hashable {
     public var perMinute: Int?
     /// From the request of a call, or from its approval, to its expiry.
     public var timeoutSeconds: Int?
-    /// Of the result's JSON; what is more is cut, with a marker.
+    /// Of the result's JSON; a larger one is cut, and says so.
     public var maxResultBytes: Int?
 
     public init(perRun: Int? = nil, perMinute: Int? = nil, timeoutSeconds: Int? = nil, maxResultBytes: Int? = nil) {

@@ -1,7 +1,7 @@
 import JSON
 
 /// Finds the rules that could match without looking at all of them: each rule stands under the keys (literal names, or the beginnings or
-/// ends of globs) of that part of it which fewest others share. Rules without such a key are told apart by the bytes that they ask for.
+/// ends of globs) of that part of it which fewest others share. Rules without such a key could always match; `CompiledNames` tries what is left.
 struct PolicyIndex: Sendable {
     private enum Part: Int, CaseIterable, Sendable { case tools, tenants, agents }
     private enum Place: Int, CaseIterable, Sendable { case whole, beginning, end }
@@ -18,24 +18,38 @@ struct PolicyIndex: Sendable {
         var lengths: [Int] = []
     }
 
-    /// A rule that no key narrows, and what names must have to match it.
-    private struct Other: Sendable {
-        let position: Int
-        let tool: ByteSet
-        let tenant: ByteSet
-        let agent: ByteSet
+    /// Rules that could match, a bit each by their position.
+    struct Candidates: Sendable {
+        fileprivate var words: [UInt64]
+
+        fileprivate init(ofRules count: Int) { words = Array(repeating: 0, count: (count + 63) / 64) }
+
+        fileprivate mutating func insert(_ position: Int) { words[position >> 6] |= 1 << UInt64(position & 63) }
+
+        fileprivate mutating func insert(_ positions: [Int]) { for position in positions { insert(position) } }
+
+        /// In the order of the rules, each once.
+        func forEach(_ body: (Int) -> Void) {
+            for (index, word) in words.enumerated() {
+                var rest = word
+                while rest != 0 {
+                    body(index << 6 | rest.trailingZeroBitCount)
+                    rest &= rest - 1
+                }
+            }
+        }
     }
 
     /// By target, part and place.
     private var tables: [Table]
-    /// By target.
-    private var others: [[Other]]
+    /// Those that no key narrows, by target.
+    private var others: [Candidates]
     /// Longer beginnings and ends are cut to this, so that a look-up tries few lengths.
     private static let maxKeyBytes = 8
 
     init(_ rules: [PolicyRule]) {
         tables = Array(repeating: Table(), count: ToolTarget.allCases.count * Part.allCases.count * Place.allCases.count)
-        others = Array(repeating: [], count: ToolTarget.allCases.count)
+        others = Array(repeating: Candidates(ofRules: rules.count), count: ToolTarget.allCases.count)
         var uses: [Key: Int] = [:]
         let keys = rules.map { rule in
             [Self.keys(.tools, rule.tools), Self.keys(.tenants, rule.tenants), Self.keys(.agents, rule.agents)].compactMap { $0 }
@@ -47,10 +61,7 @@ struct PolicyIndex: Sendable {
                 if let best {
                     for key in best { insert(key, position, target: index) }
                 } else {
-                    others[index].append(
-                        Other(
-                            position: position, tool: Self.required(by: rule.tools), tenant: Self.required(by: rule.tenants),
-                            agent: Self.required(by: rule.agents)))
+                    others[index].insert(position)
                 }
             }
         }
@@ -89,13 +100,6 @@ struct PolicyIndex: Sendable {
 
     private static func isInsideCharacter(_ byte: UInt8) -> Bool { byte & 0xC0 == 0x80 }
 
-    /// What a name must have, whichever of the globs it matches.
-    private static func required(by globs: [Glob]?) -> ByteSet {
-        guard let globs, var required = globs.first?.required else { return ByteSet() }
-        for glob in globs.dropFirst() { required.formIntersection(glob.required) }
-        return required
-    }
-
     private static func cost(_ keys: [Key], _ uses: [Key: Int]) -> Int { keys.reduce(0) { max($0, uses[$1] ?? 0) } }
 
     private static func table(_ target: Int, _ part: Part, _ place: Place) -> Int {
@@ -109,8 +113,7 @@ struct PolicyIndex: Sendable {
         if !tables[table].lengths.contains(length) { tables[table].lengths.append(length) }
     }
 
-    /// In the order of the rules, each once.
-    func candidates(_ question: PolicyQuestion) -> [Int] {
+    func candidates(_ question: PolicyQuestion) -> Candidates {
         let target =
             switch question.target {
             case .server: 0
@@ -118,43 +121,23 @@ struct PolicyIndex: Sendable {
             case .browser: 2
             case .external: 3
             }
-        var found = candidates(among: others[target], question)
+        var found = others[target]
         collect(target, .tools, question.tool, &found)
         collect(target, .tenants, question.tenantSlug, &found)
         collect(target, .agents, question.agentName, &found)
-        guard found.count > 1 else { return found }
-        found.sort()
-        var last = -1
-        found.removeAll { position in
-            defer { last = position }
-            return position == last
-        }
         return found
     }
 
-    private func candidates(among others: [Other], _ question: PolicyQuestion) -> [Int] {
-        guard !others.isEmpty else { return [] }
-        let tool = ByteSet(of: question.tool)
-        let tenant = ByteSet(of: question.tenantSlug)
-        let agent = ByteSet(of: question.agentName)
-        var found: [Int] = []
-        for other in others
-        where other.tool.isSubset(of: tool) && other.tenant.isSubset(of: tenant) && other.agent.isSubset(of: agent) {
-            found.append(other.position)
-        }
-        return found
-    }
-
-    private func collect(_ target: Int, _ part: Part, _ text: String, _ found: inout [Int]) {
+    private func collect(_ target: Int, _ part: Part, _ text: String, _ found: inout Candidates) {
         let whole = tables[Self.table(target, part, .whole)]
-        if !whole.rules.isEmpty, let rules = whole.rules[ExactString(text)] { found += rules }
+        if !whole.rules.isEmpty, let rules = whole.rules[ExactString(text)] { found.insert(rules) }
         let beginnings = tables[Self.table(target, part, .beginning)]
         for length in beginnings.lengths where length <= text.utf8.count {
-            if let rules = beginnings.rules[ExactString(String(decoding: text.utf8.prefix(length), as: UTF8.self))] { found += rules }
+            if let rules = beginnings.rules[ExactString(String(decoding: text.utf8.prefix(length), as: UTF8.self))] { found.insert(rules) }
         }
         let ends = tables[Self.table(target, part, .end)]
         for length in ends.lengths where length <= text.utf8.count {
-            if let rules = ends.rules[ExactString(String(decoding: text.utf8.suffix(length), as: UTF8.self))] { found += rules }
+            if let rules = ends.rules[ExactString(String(decoding: text.utf8.suffix(length), as: UTF8.self))] { found.insert(rules) }
         }
     }
 }

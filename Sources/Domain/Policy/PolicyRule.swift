@@ -50,6 +50,11 @@ public struct PolicyRule: Sendable, Hashable {
         if let tools, !tools.contains(where: { $0.matches(question.tool) }) { return .no(.tools) }
         if let tenants, !tenants.contains(where: { $0.matches(question.tenantSlug) }) { return .no(.tenants) }
         if let agents, !agents.contains(where: { $0.matches(question.agentName) }) { return .no(.agents) }
+        return matchBeyondNames(question, &inquiry)
+    }
+
+    /// The same of a rule whose targets and names fit.
+    func matchBeyondNames(_ question: PolicyQuestion, _ inquiry: inout PolicyInquiry) -> Match {
         var open: Part?
         if let devices {
             guard question.target == .device else { return .no(.devices) }

@@ -63,13 +63,13 @@ public struct AgentTool: Sendable, Hashable {
     /// What the other agent's last text is as a result.
     static func result(_ text: String, as output: Output) -> ToolOutcome {
         switch output {
-        case .text: return .result(ResultCut.fit(ResultCut.string(text)), source: .server)
+        case .text: return .result(ResultCut.string(text), source: .server)
         case .json:
             guard let json = try? RawJSON(validating: Array(unfenced(text).utf8)) else {
                 return .failed(
                     ToolError(code: "child_output_not_json", message: "The agent answered with text that is no JSON."), source: .server)
             }
-            return .result(ResultCut.fit(json.compacted()), source: .server)
+            return .result(json.compacted(), source: .server)
         }
     }
 

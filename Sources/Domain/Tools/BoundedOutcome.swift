@@ -1,35 +1,29 @@
 import JSON
 
 extension ToolOutcome {
-    /// The same outcome with at most `maxBytes` of JSON. A result that is larger becomes an object that says so, with as much of its
-    /// beginning as fits: `{"truncated":true,"bytes":…,"maxBytes":…,"head":"…"}`, which is JSON whatever was cut.
+    /// The same outcome within its bounds, whoever gave it: results in policy's and the gateway's, cut in the form of `ResultCut`; the text of a
+    /// failure in the gateway's. Every outcome passes here on its way into the log (`RunMachine.record`), and nowhere else is one cut whose
+    /// end is known.
+    ///
+    /// - Parameter maxBytes: policy's for this call; nil: it has none.
     public func bounded(to maxBytes: Int?) -> ToolOutcome {
-        guard let maxBytes, case .result(let json, let source) = self, json.bytes.count > maxBytes else { return self }
-        return .result(Self.cut(json, maxBytes: maxBytes), source: source)
-    }
-
-    private static func cut(_ json: RawJSON, maxBytes: Int) -> RawJSON {
-        // A text is shown as text, anything else as the JSON that it was.
-        let text = (try? json.document().root.string) ?? json.string
-        var room = maxBytes
-        while true {
-            let cut = RawJSON.object { writer in
-                writer.field("truncated", bool: true)
-                writer.field("bytes", int: json.bytes.count)
-                writer.field("maxBytes", int: maxBytes)
-                writer.field("head", string: prefix(of: text, bytes: room))
-            }
-            // Escapes take more than what they stand for.
-            guard cut.bytes.count > maxBytes, room > 0 else { return cut }
-            room = max(0, min(room - (cut.bytes.count - maxBytes), room * 9 / 10))
+        switch self {
+        case .result(let json, let source):
+            let maxBytes = Self.bound(maxBytes)
+            guard json.bytes.count > maxBytes else { return self }
+            // A result that is a string is shown as its text, any other as its JSON.
+            let text = (json.bytes.first == UInt8(ascii: "\"") ? try? json.document().root.string : nil) ?? json.string
+            return .result(ResultCut.json(text, bytes: json.bytes.count, maxBytes: maxBytes), source: source)
+        case .failed(let error, let source) where error.message.utf8.count > Limits.maxToolErrorBytes:
+            return .failed(ToolError(code: error.code, message: ResultCut.failure(error.message)), source: source)
+        case .failed, .expired, .denied, .canceled: return self
         }
     }
 
-    /// Whole characters only.
-    private static func prefix(of text: String, bytes: Int) -> String {
-        guard text.utf8.count > bytes else { return text }
-        var end = text.utf8.index(text.utf8.startIndex, offsetBy: bytes)
-        while end > text.startIndex, end.samePosition(in: text.unicodeScalars) == nil { end = text.utf8.index(before: end) }
-        return String(text[..<end])
+    /// A result of which the gateway read the beginning only, since there was more than it reads of an answer.
+    public static func part(_ beginning: String, maxBytes: Int?, source: ResultSource) -> ToolOutcome {
+        .result(ResultCut.json(beginning, bytes: nil, maxBytes: bound(maxBytes)), source: source)
     }
+
+    private static func bound(_ maxBytes: Int?) -> Int { min(maxBytes ?? .max, Limits.maxToolResultBytes) }
 }

@@ -37,7 +37,7 @@ public struct ToolError: Error, Sendable, Hashable {
         }
         var reader = try JSONObjectReader(node, at: pointer)
         let code = try reader.optionalString("code", maxBytes: 128) ?? "tool_failed"
-        let message = try reader.string("message", maxBytes: 16_384)
+        let message = try reader.string("message", maxBytes: .max)
         try reader.finish()
         self.init(code: code, message: message)
     }

@@ -22,7 +22,7 @@ struct ConnectionEdge: Sendable {
 
 /// What a connection has turned out to speak.
 enum SpokenConnection: Sendable {
-    typealias Socket = NIOAsyncChannel<[UInt8], WebSocketMessage>
+    typealias Socket = NIOAsyncChannel<DeviceInput, WebSocketMessage>
 
     case http(ExchangeHandler)
     case socket(Socket)

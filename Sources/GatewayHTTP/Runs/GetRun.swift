@@ -22,7 +22,7 @@ struct GetRun: Operation {
             writer.beginArray()
             for call in pending {
                 writer.beginObject()
-                call.write(to: &writer, isForPage: context.principal.runToken != nil)
+                if context.principal.runToken == nil { call.write(to: &writer) } else { PageCall(call).write(to: &writer) }
                 writer.endObject()
             }
             writer.endArray()

@@ -12,13 +12,7 @@ enum ResultFields {
         let errorPointer = reader.pointer(to: "error")
         try reader.finish()
         switch (result, error) {
-        case (let result?, nil):
-            let compact = result.rawJSON.compacted()
-            guard compact.bytes.count <= Limits.maxToolResultBytes else {
-                throw JSONViolation(
-                    pointer: reader.pointer(to: "result"), message: "must be at most \(Limits.maxToolResultBytes) bytes of JSON")
-            }
-            return (callID, .result(compact, source: source))
+        case (let result?, nil): return (callID, .result(result.rawJSON.compacted(), source: source))
         case (nil, let error?): return (callID, .failed(try ToolError(reading: error, at: errorPointer), source: source))
         case (nil, nil): throw JSONViolation(pointer: reader.pointer(to: "result"), message: "or error is required")
         case (.some, .some): throw JSONViolation(pointer: errorPointer, message: "must be absent where result is given")

@@ -44,25 +44,35 @@ extension ToolCallRecord.FailedDelivery {
 }
 
 extension ToolCallRecord {
-    /// - Parameter isForPage: leaves out what concerns the tenant's own systems.
-    func write(to writer: inout JSONWriter, isForPage: Bool = false) {
-        writer.field("callId", string: callID.description)
-        writer.field("runId", string: runID.description)
-        writer.field("providerCallId", string: providerCallID)
-        writer.field("tool", string: tool)
-        writer.field("target", string: target.rawValue)
-        writer.field("args", raw: arguments)
-        writer.field("status", string: status.rawValue)
-        writer.field("device", rawIfPresent: selector)
-        writer.field("deviceId", stringIfPresent: deviceID?.description)
-        writer.field("childRunId", stringIfPresent: childRunID?.description)
-        writer.field("attempts", int: attempts)
-        if !isForPage { writer.field("delivery", rawIfPresent: delivery?.json) }
-        writer.field("createdAt", time: createdAt)
-        writer.field("deadline", time: deadlineAt)
-        writer.field("finishedAt", timeIfPresent: finishedAt)
-        writer.field("source", stringIfPresent: source?.rawValue)
-        writer.field("result", rawIfPresent: result)
-        writer.field("error", rawIfPresent: error)
+    func write(to writer: inout JSONWriter) {
+        PageCall(self).write(to: &writer)
+        writer.field("delivery", rawIfPresent: delivery?.json)
+    }
+}
+
+/// A call as a page sees it: without what concerns the tenant's own systems.
+struct PageCall {
+    private let call: ToolCallRecord
+
+    init(_ call: ToolCallRecord) { self.call = call }
+
+    func write(to writer: inout JSONWriter) {
+        writer.field("callId", string: call.callID.description)
+        writer.field("runId", string: call.runID.description)
+        writer.field("providerCallId", string: call.providerCallID)
+        writer.field("tool", string: call.tool)
+        writer.field("target", string: call.target.rawValue)
+        writer.field("args", raw: call.arguments)
+        writer.field("status", string: call.status.rawValue)
+        writer.field("device", rawIfPresent: call.selector)
+        writer.field("deviceId", stringIfPresent: call.deviceID?.description)
+        writer.field("childRunId", stringIfPresent: call.childRunID?.description)
+        writer.field("attempts", int: call.attempts)
+        writer.field("createdAt", time: call.createdAt)
+        writer.field("deadline", time: call.deadlineAt)
+        writer.field("finishedAt", timeIfPresent: call.finishedAt)
+        writer.field("source", stringIfPresent: call.source?.rawValue)
+        writer.field("result", rawIfPresent: call.result)
+        writer.field("error", rawIfPresent: call.error)
     }
 }

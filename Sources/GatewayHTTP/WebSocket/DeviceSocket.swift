@@ -22,7 +22,7 @@ struct DeviceSocket: DeviceTransport {
         try? await channel.triggerUserOutboundEvent(WebSocketCloseRequest(code: code, reason: reason)).get()
     }
 
-    func setMaxFrameBytes(_ count: Int) {
-        channel.triggerUserOutboundEvent(WebSocketMessageBound(maxBytes: count), promise: nil)
+    func setMaxFrameBytes(_ count: Int, skimmed: Int) {
+        channel.triggerUserOutboundEvent(WebSocketMessageBound(maxBytes: count, maxSkimmedBytes: skimmed), promise: nil)
     }
 }

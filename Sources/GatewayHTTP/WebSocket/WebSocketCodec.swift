@@ -1,5 +1,6 @@
 import Domain
 import NIOCore
+import Runtime
 
 /// What goes out on a device's socket.
 enum WebSocketMessage: Sendable {
@@ -15,12 +16,14 @@ struct WebSocketCloseRequest: Sendable {
 /// Changes the bound on a message.
 struct WebSocketMessageBound: Sendable {
     let maxBytes: Int
+    /// Of one that has more.
+    let maxSkimmedBytes: Int
 }
 
 /// Bytes ⇄ text messages, with everything of RFC 6455 that is not a message: masking, fragments, pings, closing.
 final class WebSocketCodec: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
-    typealias InboundOut = [UInt8]
+    typealias InboundOut = DeviceInput
     typealias OutboundIn = WebSocketMessage
     typealias OutboundOut = ByteBuffer
 
@@ -61,7 +64,8 @@ final class WebSocketCodec: ChannelDuplexHandler {
 
     private func act(on event: WebSocketParser.Event, _ context: ChannelHandlerContext) {
         switch (state, event) {
-        case (.open, .text(let message)): context.fireChannelRead(wrapInboundOut(message))
+        case (.open, .text(let message)): context.fireChannelRead(wrapInboundOut(.text(message)))
+        case (.open, .oversized(let outline)): context.fireChannelRead(wrapInboundOut(.oversized(outline)))
         case (.open, .ping(let payload)):
             // A peer that pings without reading gets no pile of pongs.
             if context.channel.isWritable { context.writeAndFlush(frame(0xA, payload, context), promise: nil) }
@@ -114,6 +118,7 @@ final class WebSocketCodec: ChannelDuplexHandler {
             promise?.succeed()
         case let bound as WebSocketMessageBound:
             parser.maxMessageBytes = bound.maxBytes
+            parser.maxSkimmedBytes = bound.maxSkimmedBytes
             promise?.succeed()
         default: context.triggerUserOutboundEvent(event, promise: promise)
         }

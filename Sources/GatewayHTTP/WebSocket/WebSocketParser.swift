@@ -1,5 +1,6 @@
 import Domain
 import NIOCore
+import Runtime
 
 /// Why a socket is closed by us; `code` per RFC 6455 §7.4.1.
 struct WebSocketFault: Error, Sendable, Equatable {
@@ -13,10 +14,12 @@ struct WebSocketFault: Error, Sendable, Equatable {
 }
 
 /// Server side of RFC 6455 §5: masked client frames in, whole text messages and control frames out. A frame's length is judged
-/// when its header is there, and its payload is kept as it comes, so that a claim of a large frame costs nothing.
+/// when its header is there, and its payload is kept as it comes, so that a claim of a large frame costs nothing. A message over its bound is
+/// looked through as it passes and not kept, up to a bound of its own.
 struct WebSocketParser {
     enum Event: Equatable {
         case text([UInt8])
+        case oversized(DeviceMessageOutline)
         case ping([UInt8])
         case pong
         /// code and reason as received; code is nil where the frame is empty.
@@ -42,21 +45,34 @@ struct WebSocketParser {
 
     /// Of a whole message, its fragments together.
     var maxMessageBytes: Int
+    /// 0: a message over the bound is a fault at once.
+    var maxSkimmedBytes = 0
     private var frame: Frame?
     private var message: [UInt8] = []
     private var isInMessage = false
+    /// Of a message that has turned out to be over its bound.
+    private var outline: DeviceMessageOutline?
+    private var fault: WebSocketFault?
     private var control: [UInt8] = []
 
     init(maxMessageBytes: Int) { self.maxMessageBytes = maxMessageBytes }
 
     /// The next event that the bytes hold; nil when more bytes are needed.
     mutating func next(_ buffer: inout ByteBuffer) throws(WebSocketFault) -> Event? {
+        if let fault { throw fault }
         while true {
             if frame == nil {
                 guard let header = try Self.readHeader(&buffer) else { return nil }
                 try begin(header)
             }
-            guard let complete = takePayload(&buffer) else { return nil }
+            let complete = takePayload(&buffer)
+            if let outline, outline.byteCount > maxSkimmedBytes {
+                // What it was about is told, and then no more is read.
+                fault = .tooBig(maxMessageBytes)
+                self.outline = nil
+                return .oversized(outline)
+            }
+            guard let complete else { return nil }
             if let event = try end(complete) { return event }
         }
     }
@@ -100,7 +116,13 @@ struct WebSocketParser {
         default:
             guard isInMessage else { throw .violation("a continuation of nothing") }
         }
-        guard header.opcode >= Opcode.close || header.length <= maxMessageBytes - message.count else { throw .tooBig(maxMessageBytes) }
+        if header.opcode < Opcode.close, outline == nil, header.length > maxMessageBytes - message.count {
+            guard maxSkimmedBytes > 0 else { throw .tooBig(maxMessageBytes) }
+            var begun = DeviceMessageOutline()
+            begun.read(message)
+            message.removeAll()
+            outline = begun
+        }
         frame = header
     }
 
@@ -121,6 +143,10 @@ struct WebSocketParser {
                 }
             }
             if isControl { append(to: &control) } else { append(to: &message) }
+            if !isControl, outline != nil {
+                outline?.read(message)
+                message.removeAll(keepingCapacity: true)
+            }
             buffer.moveReaderIndex(forwardBy: count)
             current.received += count
         }
@@ -142,6 +168,7 @@ struct WebSocketParser {
             isInMessage = false
             let text = message
             message = []
+            if let outline = outline.take() { return .oversized(outline) }
             guard text.isValidUTF8 else { throw .invalidText }
             return .text(text)
         }

@@ -17,7 +17,9 @@ struct ToolContent {
         guard content == nil || content?.kind == .array else { throw .malformed("its content is no array") }
         guard structured != nil || content != nil else { throw .malformed("it has no content") }
         let parts = content?.elements.map { $0 } ?? []
-        guard parts.count <= 1024 else { throw .tooLarge("its content has more than 1024 parts; its list", bytes: limits.maxResultBytes) }
+        guard parts.count <= 1024 else {
+            throw MCPError(.tooLarge, "The MCP server's answer is too large: its content has more than 1024 parts.")
+        }
         let texts = parts.compactMap { $0["type"]?.string == "text" ? $0["text"]?.string : nil }
         if node["isError"]?.bool == true {
             let text = texts.joined(separator: "\n")
@@ -25,9 +27,9 @@ struct ToolContent {
             return .failed(cut(said, limits.maxErrorTextBytes))
         }
         let isTextOnly = texts.count == parts.count
-        if let structured, isTextOnly { return .result(bounded(structured.rawJSON)) }
-        if isTextOnly, texts.count == 1, let text = texts.first { return .result(bounded(text)) }
-        return .result(bounded(all(parts, structured)))
+        if let structured, isTextOnly { return .result(structured.rawJSON.compacted()) }
+        if isTextOnly, texts.count == 1, let text = texts.first { return .result(RPCCall.json(text)) }
+        return .result(all(parts, structured).compacted())
     }
 
     private func all(_ parts: [JSONNode], _ structured: JSONNode?) -> RawJSON {
@@ -65,31 +67,6 @@ struct ToolContent {
         let length = data?.string?.utf8.count ?? 0
         writer.field("bytes", int: length / 4 * 3)
         writer.field("omitted", bool: true)
-    }
-
-    /// A longer result is cut, says so, and is JSON all the same.
-    private func bounded(_ json: RawJSON) -> RawJSON {
-        let json = json.compacted()
-        return json.bytes.count <= limits.maxResultBytes ? json : marked(json.string, bytes: json.bytes.count)
-    }
-
-    private func bounded(_ text: String) -> RawJSON {
-        let json = RPCCall.json(text)
-        return json.bytes.count <= limits.maxResultBytes ? json : marked(text, bytes: text.utf8.count)
-    }
-
-    private func marked(_ text: String, bytes: Int) -> RawJSON {
-        // Escapes make a text longer; a sixth of the bound always fits.
-        var length = limits.maxResultBytes - 128
-        while true {
-            let json = RawJSON.object { writer in
-                writer.field("cut", bool: true)
-                writer.field("bytes", int: bytes)
-                writer.field("beginning", string: text.prefix(utf8Bytes: length))
-            }
-            if json.bytes.count <= limits.maxResultBytes || length <= 0 { return json }
-            length = length * 2 / 3
-        }
     }
 
     private func cut(_ text: String, _ limit: Int) -> String {

@@ -146,6 +146,7 @@ public struct AgentService: Sendable {
         guard config.raw.count <= Limits.maxConfigBytes else { throw .tooLarge("The config", maxBytes: Limits.maxConfigBytes) }
         do throws(JSONViolation) {
             let parsed = try AgentConfig(reading: config, at: pointer)
+            try parsed.checkNew(at: pointer)
             if let script = parsed.model.script { try SimulatedModel.validate(script: script) }
             return parsed
         } catch {
@@ -168,7 +169,7 @@ public struct AgentService: Sendable {
             writer.beginArray()
             func look(at tool: ToolDefinition, _ place: String, _ subject: String, _ remedy: String) {
                 let decision = rules.decide(agent: config.agentName, tool: tool)
-                gate.count(.publish, decision.effect)
+                gate.count(.publish, tool.target, decision.effect)
                 writer.beginObject()
                 writer.field("tool", string: tool.name)
                 writer.field("target", string: tool.target.rawValue)

@@ -108,7 +108,7 @@ public struct ApprovalService: Sendable {
             transition?.decisions = [record]
             return transition
         }
-        if decision.answer == .applied { gate.count(.dispatch, .deny) }
+        if decision.answer == .applied { gate.count(.dispatch, approval.target, .deny) }
         return decision.answer != .pastDeadline
     }
 

@@ -55,12 +55,12 @@ extension DeviceHub {
                 round.withLock { self.decide(rules, rows, state, &$0) }
             }
             let (assignments, isCut, effect) = round.withLock { ($0.assignments, $0.isCut, $0.counted) }
-            if decision.answer == .applied, let effect { gate.count(.dispatch, effect) }
+            if decision.answer == .applied, let effect { gate.count(.dispatch, .device, effect) }
             for assignment in assignments.values {
                 guard let call = decision.state.call(assignment.callID), call.isOpen, call.deviceID == assignment.deviceID else { continue }
                 if decision.answer == .applied {
                     callsDispatched.add()
-                    gate.count(.dispatch, .allow)
+                    gate.count(.dispatch, .device, .allow)
                 }
                 send(call, assignment)
             }

@@ -90,11 +90,11 @@ public final class DeviceHub: Sendable {
 
     // MARK: Sockets
 
-    /// One device's socket: challenge, registration, calls, until it is closed. `frames` are whole text messages; it must end
+    /// One device's socket: challenge, registration, calls, until it is closed. `frames` are whole messages; it must end
     /// when the socket does.
     public func serve<Frames: AsyncSequence & Sendable>(_ transport: any DeviceTransport, frames: Frames) async
-    where Frames.Element == [UInt8] {
-        transport.setMaxFrameBytes(Limits.maxFrameBytesBeforeRegistration)
+    where Frames.Element == DeviceInput {
+        transport.setMaxFrameBytes(Limits.maxFrameBytesBeforeRegistration, skimmed: 0)
         let session = DeviceSession(hub: self, transport: transport)
         if let refusal = registry.admit(session) {
             await transport.close(code: refusal.code, reason: refusal.reason)
@@ -128,7 +128,7 @@ public final class DeviceHub: Sendable {
             endings.add(identity, reason: session.currentEnd.reason)
             return false
         }
-        session.transport.setMaxFrameBytes(Limits.maxDeviceFrameBytes)
+        session.transport.setMaxFrameBytes(Limits.maxDeviceFrameBytes, skimmed: Limits.maxSkimmedFrameBytes)
         if let older = registry.add(session, for: device) { older.end(.takenOver) }
         if !replaced.isEmpty { DeviceNotice.check.publish(to: device, over: redis) }
         presence.set(device, session: identity.sessionID)

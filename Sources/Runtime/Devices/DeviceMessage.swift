@@ -4,7 +4,7 @@ import JSON
 /// What a device sends.
 enum DeviceMessage {
     case register(Registration)
-    case result(callID: String, ToolOutcome, isTooLarge: Bool)
+    case result(callID: String, ToolOutcome)
     case ping(ts: RawJSON?)
     case pong
     case unknown(type: String)
@@ -63,16 +63,9 @@ enum DeviceMessage {
         }
         guard reader.has("result") else {
             let error = try ToolError(reading: try reader.node("error"), at: "/error")
-            return .result(callID: callID, .failed(error, source: .device), isTooLarge: false)
+            return .result(callID: callID, .failed(error, source: .device))
         }
-        let result = try reader.node("result").rawJSON.compacted()
-        guard result.bytes.count <= Limits.maxToolResultBytes else {
-            let error = ToolError(
-                code: "result_too_large",
-                message: "The tool's result has \(result.bytes.count) bytes; at most \(Limits.maxToolResultBytes) are taken.")
-            return .result(callID: callID, .failed(error, source: .device), isTooLarge: true)
-        }
-        return .result(callID: callID, .result(result, source: .device), isTooLarge: false)
+        return .result(callID: callID, .result(try reader.node("result").rawJSON.compacted(), source: .device))
     }
 }
 

@@ -59,10 +59,10 @@ extension DeviceHub {
                 return nil
             }
             if let pass = found.withLock({ $0 }) {
-                gate.count(.dispatch, .allow)
+                gate.count(.dispatch, .device, .allow)
                 passes[call.callID] = pass
             } else if decision.answer == .applied {
-                gate.count(.dispatch, .deny)
+                gate.count(.dispatch, .device, .deny)
                 session.cancel(call.callID, reason: .callEnded)
             }
         }

@@ -72,7 +72,7 @@ final class DeviceSession: Sendable {
     }
 
     /// Returns when the socket is closed and nothing of the session is under way any more.
-    func run<Frames: AsyncSequence & Sendable>(_ frames: Frames) async where Frames.Element == [UInt8] {
+    func run<Frames: AsyncSequence & Sendable>(_ frames: Frames) async where Frames.Element == DeviceInput {
         outbox.offer(DeviceFrame.challenge(nonce: nonce, ts: challengedAt, audience: hub.audience))
         await withTaskGroup(of: Part.self) { group in
             group.addTask {

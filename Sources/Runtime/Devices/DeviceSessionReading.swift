@@ -12,7 +12,7 @@ extension DeviceSession {
     }
 
     /// Frames in order; results beside each other, so many at once that a device which answers much waits at its own socket.
-    func read<Frames: AsyncSequence & Sendable>(_ frames: Frames) async -> Part where Frames.Element == [UInt8] {
+    func read<Frames: AsyncSequence & Sendable>(_ frames: Frames) async -> Part where Frames.Element == DeviceInput {
         await withTaskGroup(of: Void.self) { group in
             var running = 0
             do {
@@ -43,8 +43,13 @@ extension DeviceSession {
         }
     }
 
-    private func receive(_ frame: [UInt8]) async -> Work {
+    private func receive(_ input: DeviceInput) async -> Work {
         let isRegistered = isRegistered
+        let frame: [UInt8]
+        switch input {
+        case .text(let text): frame = text
+        case .oversized(let outline): return receive(outline)
+        }
         let maxBytes = isRegistered ? Limits.maxDeviceFrameBytes : Limits.maxFrameBytesBeforeRegistration
         guard frame.count <= maxBytes else {
             refuse("frame_too_large", "A frame holds at most \(maxBytes) bytes here.", retryable: false, closing: .protocolViolation)
@@ -66,14 +71,27 @@ extension DeviceSession {
         case .ping(let ts): outbox.offer(DeviceFrame.pong(ts: ts))
         case .pong: break
         case .unknown(let type): violation("unknown_type", "There is no frame type \"\(type)\" from device to gateway.")
-        case .result(let callID, let outcome, let isTooLarge):
+        case .result(let callID, let outcome):
             guard isRegistered else {
                 violation("not_registered", "Answer the challenge with device.register first.")
                 return .none
             }
-            return .result(callID: callID, outcome, isTooLarge: isTooLarge)
+            return .result(callID: callID, outcome, isTooLarge: false)
         }
         return .none
+    }
+
+    /// A result that came and could not be kept is the call's failure, and the run goes on.
+    private func receive(_ outline: DeviceMessageOutline) -> Work {
+        let bound = "a message holds at most \(Limits.maxDeviceFrameBytes) bytes"
+        guard isRegistered, let callID = outline.callID else {
+            violation("frame_too_large", "A message of \(outline.byteCount) bytes was thrown away; \(bound).")
+            return .none
+        }
+        let error = ToolError(
+            code: "result_too_large",
+            message: "The device's result was thrown away: its message has \(outline.byteCount) bytes or more, and \(bound).")
+        return .result(callID: callID, .failed(error, source: .device), isTooLarge: true)
     }
 
     private func violation(_ code: String, _ message: String) {

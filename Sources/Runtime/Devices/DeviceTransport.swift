@@ -5,5 +5,7 @@ public protocol DeviceTransport: Sendable {
     /// One text message; waits while the socket cannot take more.
     func send(_ text: [UInt8]) async throws
     func close(code: UInt16, reason: String) async
-    func setMaxFrameBytes(_ count: Int)
+    /// - Parameter skimmed: of a message beyond `count`, so much is looked through for what it was about and given on as `.oversized`; beyond
+    ///   that, the socket is closed.
+    func setMaxFrameBytes(_ count: Int, skimmed: Int)
 }

@@ -32,7 +32,8 @@ struct Delivery: Sendable {
             let response = try await egress.send(try request(pass), for: due.scope)
             // Secrets go before anything is shortened: of one that was cut in two, the beginning would stay.
             let body = values.cut(fromAnswer: response.body, isShortened: response.isCut)
-            let meaning = DeliveryAnswer.reading(status: response.status, body: body, isCut: response.isCut)
+            let meaning = DeliveryAnswer.reading(
+                status: response.status, body: body, isCut: response.isCut, maxResultBytes: pass.maxResultBytes)
             guard case .retry = meaning else { return Answer(meaning: meaning) }
             return Answer(
                 meaning: meaning,
@@ -62,7 +63,7 @@ struct Delivery: Sendable {
         let left = due.deadlineAt.millisecondsSinceUnixEpoch - Timestamp.now().millisecondsSinceUnixEpoch
         return OutboundRequest(
             method: "POST", url: endpoint.url, headers: try headers(pass.callID, body), body: body,
-            timeout: min(.milliseconds(max(left, 1)), timeout), maxBodyBytes: Limits.maxToolResultBytes,
+            timeout: min(.milliseconds(max(left, 1)), timeout), maxBodyBytes: Limits.maxToolAnswerBytes,
             redirects: .refuse, secrets: values)
     }
 

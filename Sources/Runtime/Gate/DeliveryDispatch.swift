@@ -33,10 +33,10 @@ extension ToolGate {
         }
         switch verdict.withLock({ $0 }) {
         case .pass(let pass):
-            count(.dispatch, .allow)
+            count(.dispatch, .external, .allow)
             return pass
-        case .refused: if decision.answer == .applied { count(.dispatch, .deny) }
-        case .ask: if decision.answer == .applied { count(.dispatch, .requireApproval) }
+        case .refused: if decision.answer == .applied { count(.dispatch, .external, .deny) }
+        case .ask: if decision.answer == .applied { count(.dispatch, .external, .requireApproval) }
         case nil: break
         }
         return nil

@@ -8,17 +8,17 @@ extension ToolGate {
         let callID = call.call.callID
         switch try await rules(writer.claimed.scope).atDispatch(agent: writer.claimed.agentName, call) {
         case .pass(let pass):
-            count(.dispatch, .allow)
+            count(.dispatch, .server, .allow)
             return pass
         case .refused(let outcome, let record):
-            count(.dispatch, .deny)
+            count(.dispatch, .server, .deny)
             try await writer.transition { state in
                 var transition = RunMachine.record(outcome, of: callID, in: state)
                 transition?.decisions = [record]
                 return transition
             }
         case .ask(let request, let record):
-            count(.dispatch, .requireApproval)
+            count(.dispatch, .server, .requireApproval)
             try await writer.transition { state in
                 var transition = RunMachine.requireApproval(request, of: callID, in: state)
                 transition?.decisions = [record]

@@ -6,7 +6,10 @@ import Storage
 /// dispatched by being read, at its answer.
 public struct ToolGate: Sendable {
     enum Stage: String, CaseIterable {
-        case publish, call, dispatch
+        case publish
+        /// A step's model is told of its tools.
+        case shown
+        case call, dispatch
         /// A tool client's answer to a call that it read.
         case answer
     }
@@ -14,18 +17,26 @@ public struct ToolGate: Sendable {
     private let folder: PolicyBook
     private let tenants: TenantPolicyBook
     private let rates: CallRates
-    private let decisions: [Stage: [PolicyEffect: MetricCounter]]
+    private let decisions: [Decision: MetricCounter]
+
+    private struct Decision: Hashable {
+        let stage: Stage
+        let target: ToolTarget
+        let effect: PolicyEffect
+    }
 
     init(folder: PolicyBook, tenants: TenantPolicyBook, rates: CallRates, metrics: MetricsRegistry) {
         self.folder = folder
         self.tenants = tenants
         self.rates = rates
-        var decisions: [Stage: [PolicyEffect: MetricCounter]] = [:]
+        var decisions: [Decision: MetricCounter] = [:]
         for stage in Stage.allCases {
-            for effect in PolicyEffect.allCases {
-                decisions[stage, default: [:]][effect] = metrics.counter(
-                    "hsafa_policy_decisions_total", help: "What the gate decided.",
-                    labels: [("stage", stage.rawValue), ("decision", effect.rawValue)])
+            for target in ToolTarget.allCases {
+                for effect in PolicyEffect.allCases {
+                    decisions[Decision(stage: stage, target: target, effect: effect)] = metrics.counter(
+                        "hsafa_policy_decisions_total", help: "What the gate decided.",
+                        labels: [("stage", stage.rawValue), ("target", target.rawValue), ("decision", effect.rawValue)])
+                }
             }
         }
         self.decisions = decisions
@@ -39,7 +50,18 @@ public struct ToolGate: Sendable {
 
     func rules(_ scope: TenantScope) async throws -> ToolRules { ToolRules(scope: scope, policies: try await policies(scope)) }
 
-    func count(_ stage: Stage, _ effect: PolicyEffect) { decisions[stage]?[effect]?.add() }
+    func count(_ stage: Stage, _ target: ToolTarget, _ effect: PolicyEffect) {
+        decisions[Decision(stage: stage, target: target, effect: effect)]?.add()
+    }
+
+    /// The tools that a model is told of: those that may be used, perhaps after a person was asked.
+    func shown(_ tools: [ToolDefinition], agent: String, under rules: ToolRules) -> [ToolDefinition] {
+        tools.filter { tool in
+            let decision = rules.decide(agent: agent, tool: tool)
+            count(.shown, tool.target, decision.effect)
+            return !decision.isDenied
+        }
+    }
 
     /// A call's word with the log's counts and the minute's: what comes of it is written with its request.
     func admit(
@@ -61,7 +83,7 @@ public struct ToolGate: Sendable {
                 for rule in decision.counted where rule.perRun != nil { counts[rule.rule, default: 0] += 1 }
             }
         }
-        count(.call, verdict.record.effect)
+        count(.call, tool.target, verdict.record.effect)
         return verdict
     }
 }

@@ -8,12 +8,15 @@ public struct ToolPass: Sendable {
     let tool: String
     /// What was judged, and so what goes out.
     let arguments: RawJSON
+    /// Policy's bound of what comes of it; nil: it has none.
+    let maxResultBytes: Int?
     let policyHash: String
 
     fileprivate init(_ call: CallState, _ arguments: RawJSON, _ decision: PolicyDecision) {
         callID = call.call.callID
         tool = call.call.name
         self.arguments = arguments
+        maxResultBytes = call.maxResultBytes
         policyHash = decision.policyHash
     }
 }

@@ -22,7 +22,6 @@ final class MCPTools: Sendable {
         var limits = MCPLimits()
         limits.maxTools = Limits.maxMCPToolsOfServer
         limits.maxToolNameBytes = Limits.maxMCPToolNameBytes
-        limits.maxResultBytes = Limits.maxToolResultBytes
         limits.maxKnownEras = Limits.maxKnownMCPEras
         limits.eraSeconds = Limits.mcpEraSeconds
         client = MCPClient(info: MCPClientInfo(name: "hsafa-gateway", version: "1.0"), limits: limits, logger: logger)

@@ -230,7 +230,7 @@ struct RunPerformer: Sendable {
         let rules = try await gate.rules(claimed.scope)
         return ModelRequests.make(
             config, apiKey: try await ModelKey.resolve(config.model, secrets, claimed.scope), conversation: await writer.state.conversation,
-            step: step, attempt: attempt, tools: config.tools.filter { !rules.decide(agent: claimed.agentName, tool: $0).isDenied })
+            step: step, attempt: attempt, tools: gate.shown(config.tools, agent: claimed.agentName, under: rules))
     }
 
     private func callModel(_ request: ModelRequest, _ writer: RunWriter, _ config: AgentConfig) async throws -> ModelResponse {

@@ -37,15 +37,15 @@ extension RunService {
         }
         switch refusal.withLock({ $0 }) {
         case .denied?:
-            gate.count(.answer, .deny)
+            gate.count(.answer, call.target, .deny)
             throw GatewayError.conflict("denied_by_policy", "Policy denies this call by now; its result was not taken, and it was denied.")
         case .waits?:
-            if decision.answer == .applied { gate.count(.answer, .requireApproval) }
+            if decision.answer == .applied { gate.count(.answer, call.target, .requireApproval) }
             throw GatewayError.conflict(
                 "approval_pending", "This call waits for a person: approve or deny it first, at …/tool-calls/\(callID)/approve or /deny.")
         case nil: break
         }
-        if decision.answer == .applied { gate.count(.answer, .allow) }
+        if decision.answer == .applied { gate.count(.answer, call.target, .allow) }
         return decision.answer == .applied
             || decision.state.call(callID)?.outcome == named.bounded(to: decision.state.call(callID)?.maxResultBytes)
                 && decision.answer == .nothingToDo

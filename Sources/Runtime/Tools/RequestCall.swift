@@ -7,6 +7,8 @@ struct RequestCall: Sendable {
     let tool: RequestTool
     let callID: CallID
     let timeoutSeconds: Int
+    /// Policy's; nil: it has none.
+    let maxResultBytes: Int?
     let egress: EgressGuard
     let tenant: TenantScope
     let secrets: [Secret]
@@ -48,7 +50,7 @@ struct RequestCall: Sendable {
         let bound = min(timeoutSeconds, Limits.maxRequestToolSeconds) * 1000
         return OutboundRequest(
             method: filled.method, url: filled.url, headers: headers, body: filled.body,
-            timeout: .milliseconds(min(tool.timeoutMilliseconds ?? bound, bound)), maxBodyBytes: Limits.maxToolResultBytes,
+            timeout: .milliseconds(min(tool.timeoutMilliseconds ?? bound, bound)), maxBodyBytes: Limits.maxToolAnswerBytes,
             redirects: .follow, secrets: values)
     }
 
@@ -63,14 +65,15 @@ struct RequestCall: Sendable {
         }
         let type = (response.header("content-type") ?? "").lowercased().split(separator: ";").first.map(String.init) ?? ""
         if type == "application/json" || type.hasSuffix("+json"), !response.isCut,
-            let json = try? RawJSON(validating: response.body, limits: JSONLimits(maxBytes: Limits.maxToolResultBytes))
+            let json = try? RawJSON(validating: response.body, limits: JSONLimits(maxBytes: Limits.maxToolAnswerBytes))
         {
-            return .result(ResultCut.fit(values.cut(from: json.compacted())), source: .server)
+            return .result(values.cut(from: json.compacted()), source: .server)
         }
         guard let text = ResultCut.text(body[...], isCut: response.isCut) else {
             let named = type.isEmpty ? "no stated type" : type
             return failed("not_text", "\(response.url.host) answered \(response.body.count) bytes of \(named), which is no text.")
         }
-        return .result(ResultCut.fit(ResultCut.string(text), isCut: response.isCut), source: .server)
+        return response.isCut
+            ? .part(text, maxBytes: maxResultBytes, source: .server) : .result(ResultCut.string(text), source: .server)
     }
 }

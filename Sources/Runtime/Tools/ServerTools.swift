@@ -74,8 +74,8 @@ struct ServerTools: Sendable {
         case .compute(let expression): return Self.compute(expression, arguments)
         case .request(let request):
             return try await RequestCall(
-                tool: request, callID: call.call.callID, timeoutSeconds: seconds, egress: egress, tenant: tenant,
-                secrets: secrets, values: values
+                tool: request, callID: call.call.callID, timeoutSeconds: seconds, maxResultBytes: call.maxResultBytes, egress: egress,
+                tenant: tenant, secrets: secrets, values: values
             ).outcome(arguments)
         case .mcp(let server, let name):
             guard let place = servers.first(where: { $0.name == server }) else { break }
@@ -90,7 +90,7 @@ struct ServerTools: Sendable {
             return .failed(ToolError(code: "invalid_arguments", message: "The arguments are no JSON."), source: .server)
         }
         do throws(ComputeError) {
-            return .result(ResultCut.fit(try expression.evaluate(root)), source: .server)
+            return .result(try expression.evaluate(root), source: .server)
         } catch {
             return .failed(ToolError(code: "compute_failed", message: "The expression \(error)."), source: .server)
         }

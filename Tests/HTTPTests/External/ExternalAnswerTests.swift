@@ -31,8 +31,8 @@ struct ExternalAnswerTests {
         try await tenant.later(mine.call, mine.token, #"{"result":1,"error":"x"}"#).expectProblem(422, "invalid_body")
         try await tenant.later(mine.call, mine.token, #"{"result":1,"callId":"x"}"#).expectProblem(422, "invalid_body")
         try await tenant.later(mine.call, mine.token, "{").expectProblem(400, "malformed_json")
-        let large = #"{"result":"\#(String(repeating: "x", count: Limits.maxToolResultBytes))"}"#
-        try await tenant.later(mine.call, mine.token, large).expectProblem(422, "invalid_body")
+        let huge = #"{"result":"\#(String(repeating: "x", count: Limits.maxBodyBytes))"}"#
+        try await tenant.later(mine.call, mine.token, huge).expectProblem(413, "too_large")
         #expect(try await tenant.later(mine.call, mine.token).json()["applied"]?.bool == true)
         #expect(try await tenant.later(mine.call, mine.token, #"{"result":2}"#).json()["applied"]?.bool == false, "a second answer")
         #expect(try await External.outcome(tenant, run)["result"]?.rawJSON.string == #"{"later":1}"#)

@@ -122,6 +122,13 @@ struct ExternalTests {
         let next = try #require(delivery["nextAttemptAt"]?.string.flatMap { Timestamp(rfc3339: $0) })
         #expect(next > Timestamp.now().adding(seconds: 600))
         #expect(try await tenant.pendingCalls(run).first?["delivery"]?["attempts"]?.int == 1)
+        // A page watches the run, and the tenant's own systems are none of its business.
+        let page = tenant.page(try await tenant.runToken(run, ["tools", "approvals"]))
+        let shown = try await page.send("GET", "/api/runs/\(run)").json()
+        let pending = try #require(shown["pendingCalls"]?[0])
+        #expect(pending["callId"]?.string == (try await call()?["callId"]?.string) && pending["delivery"] == nil)
+        #expect(!shown.rawJSON.string.contains("lastError") && !shown.rawJSON.string.contains("503"))
+        try await page.send("GET", "/api/runs/\(run)/tool-calls").expectProblem(401, "unauthorized")
         let answer = try await tenant.later(
             try #require(try await call()?["callId"]?.string), try #require(try await server.calls().first?.token))
         #expect(try answer.json()["applied"]?.bool == true)

@@ -90,7 +90,7 @@ struct RequestRunTests {
         #expect(outcomes["text"]?["result"]?.string == "plain ü")
         #expect(outcomes["broken"]?["result"]?.string == #"{"a":"#)
         let large = try #require(outcomes["large"]?["result"])
-        #expect(large.string?.hasSuffix(ResultCut.marker) == true && large.raw.count <= Limits.maxToolResultBytes)
+        #expect(large["truncated"]?.bool == true && large.raw.count <= Limits.maxToolResultBytes)
         await server.close()
     }
 
@@ -133,9 +133,12 @@ struct RequestRunTests {
         await echo.close()
     }
 
-    @Test(arguments: [1, 2, 20, 45]) func `a secret that a large answer is cut in is not shown in part`(_ kept: Int) async throws {
+    @Test(arguments: zip([0, 66, 90, 110, 1 << 20, 1 << 20], [1, 20, 45, 2, 1, 45]))
+    func `a secret that a large answer is cut in is not shown in part`(_ room: Int, _ kept: Int) async throws {
         let echo = try await ToolServer { request in
-            let filler = String(repeating: "x", count: Limits.maxToolResultBytes - kept)
+            // Where the result is cut, and where the answer is not read on.
+            let length = room == 1 << 20 ? Limits.maxToolAnswerBytes : Limits.maxToolResultBytes - room
+            let filler = String(repeating: "x", count: length - kept)
             return .init(200, filler + (request.header("x-key") ?? "") + filler)
         }
         let tenant = try await TestTenant.make()
@@ -144,9 +147,9 @@ struct RequestRunTests {
         _ = try await tenant.client.secrets.set("KEY", value: value, hosts: ["127.0.0.1"])
         let execution = #"{"url":"http://127.0.0.1:\#(echo.port)","headers":{"X-Key":"${secret.KEY}"}}"#
         let run = try await tenant.run(steps: [Self.call("large", "{}"), Config.says], tools: [Self.tool("large", execution)])
-        let result = try #require(try await Self.outcome(tenant, run)["result"]?.string)
-        #expect(result.hasSuffix(ResultCut.marker))
-        #expect(result.dropLast(ResultCut.marker.count).allSatisfy { $0 == "x" })
+        let head = try #require(try await Self.outcome(tenant, run)["result"]?["head"]?.string)
+        // Whole or cut in two itself, what stands for the secret is all that is there of it.
+        #expect("[secret KEY]".hasPrefix(head.drop { $0 == "x" }.prefix { $0 != "x" }), "\(head.suffix(80))")
         await echo.close()
     }
 

@@ -2,6 +2,7 @@ import Domain
 import HsafaClient
 import JSON
 import Postgres
+import Storage
 import TestSupport
 import Testing
 
@@ -110,6 +111,19 @@ struct WaitingTests {
         let answer = try await tenant.send("POST", "/api/agents", #"{"name":"bad","config":\#(config)}"#)
         try answer.expectProblem(422, "invalid_body")
         #expect(answer.text.contains("/config/tools/0/execution/seconds"))
+    }
+
+    @Test func `a version that an older build took is read, and its run is told what is wrong`() async throws {
+        let tenant = try await TestTenant.make()
+        let tool = Self.tool(#"{"seconds":61}"#, #","timeoutSeconds":60"#)
+        let text = Config.text("old", steps: [Self.call("{}"), Config.tellsResult], tools: [tool])
+        // Straight into the store, as it was when nothing was said against it.
+        let (agent, _) = try await tenant.gateway.environment.makeAgent(
+            tenant.scope, name: "old", config: RawJSON(trusted: Array(text.utf8)))
+        let run = try await tenant.client.runs.create(agent: .id(agent.agentID.description), messages: [.user("Hi")]).runId
+        #expect(try await tenant.outcome(run)["error"]?["code"]?.string == "after_deadline")
+        let again = try await tenant.send("POST", "/api/agents/\(agent.agentID)/versions", #"{"version":"next","config":\#(text)}"#)
+        try again.expectProblem(422, "invalid_body")
     }
 
     @Test func `the run's deadline ends a timer with it`() async throws {

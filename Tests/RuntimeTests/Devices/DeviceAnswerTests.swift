@@ -72,7 +72,7 @@ struct DeviceAnswerTests {
         }
     }
 
-    @Test("A result over the bound becomes the error result_too_large")
+    @Test("A message over the bound of messages ends its call, and is no violation; without a call it is one")
     func tooLarge() async throws {
         let environment = try await TestEnvironment.start()
         let scope = try await environment.makeTenant()
@@ -83,13 +83,19 @@ struct DeviceAnswerTests {
                 let (run, calls) = try await replica.waitingRun(scope, tools: ["echo"], selector: lab)
                 replica.hub.callsCommitted(scope, runID: run, calls: calls)
                 _ = try await socket.next("tool.call.request")
-                let large = RawJSON.object { $0.field("text", string: String(repeating: "x", count: Limits.maxToolResultBytes)) }
-                socket.answer(calls[0].callID, result: large)
+                for _ in 0..<DeviceHub.maxViolations {
+                    socket.sendOversized(#"{"type":"tool.result","result":"xxxx","calls":""#)
+                    #expect(try await socket.next("error")["code"]?.string == "frame_too_large")
+                }
+                socket.sendOversized(#"{"type":"tool.result","callId":"\#(calls[0].callID)","result":"xxxx"#)
                 #expect(try await socket.next("error")["code"]?.string == "result_too_large")
                 #expect(try await socket.acknowledgement())
+                #expect(socket.closed == nil)
                 let record = try await replica.call(scope, calls[0].callID)
                 #expect(record.status == .failed)
                 #expect(record.error?.string.contains("result_too_large") == true)
+                socket.sendOversized("[]")
+                #expect(try await socket.closing() == .init(code: 4400, reason: "protocol_violation"))
             }
         }
     }

@@ -43,8 +43,8 @@ final class TestSocket: DeviceTransport {
     struct Silence: Error {}
 
     let remoteAddress: String? = "192.0.2.1"
-    let frames: AsyncStream<[UInt8]>
-    private let toGateway: AsyncStream<[UInt8]>.Continuation
+    let frames: AsyncStream<DeviceInput>
+    private let toGateway: AsyncStream<DeviceInput>.Continuation
     private let state = Mutex<(received: [[UInt8]], close: Close?)>(([], nil))
 
     init() {
@@ -66,7 +66,7 @@ final class TestSocket: DeviceTransport {
         toGateway.finish()
     }
 
-    func setMaxFrameBytes(_ count: Int) {}
+    func setMaxFrameBytes(_ count: Int, skimmed: Int) {}
 
     // MARK: The device's end
 
@@ -79,7 +79,14 @@ final class TestSocket: DeviceTransport {
             }
             return try contract.check(frame: json.bytes, .fromDevice)
         }
-        toGateway.yield(json.bytes)
+        toGateway.yield(.text(json.bytes))
+    }
+
+    /// A message of which the socket kept nothing.
+    func sendOversized(_ text: String) {
+        var outline = DeviceMessageOutline()
+        outline.read(text.utf8)
+        toGateway.yield(.oversized(outline))
     }
 
     /// Every frame, in both directions and whether a test looks at it or not, and every close code is held to `openapi.yaml`, here as on

@@ -1,0 +1,117 @@
+/// What the rules of a set say about targets and names, in flat arrays: to try a rule copies nothing and counts no references, and costs a few
+/// nanoseconds however its patterns are made.
+struct CompiledNames: Sendable {
+    /// A part's patterns. Absent is another thing than none.
+    private struct List {
+        let isAbsent: Bool
+        let start: Int32
+        let end: Int32
+    }
+
+    private struct Rule {
+        let targets: UInt8
+        let tools: List
+        let tenants: List
+        let agents: List
+    }
+
+    private struct Pattern {
+        let start: Int32
+        let count: Int32
+        /// What tells most names apart at once.
+        let pair: BytePair
+        /// Bytes of the shortest name that matches.
+        let least: Int32
+    }
+
+    private var rules: [Rule] = []
+    private var patterns: [Pattern] = []
+    private var bytes: [UInt8] = []
+
+    init(_ rules: [PolicyRule]) {
+        var uses: [BytePair: Int] = [:]
+        for rule in rules {
+            for glob in (rule.tools ?? []) + (rule.tenants ?? []) + (rule.agents ?? []) {
+                for pair in BytePair.all(of: glob.bytes) { uses[pair, default: 0] += 1 }
+            }
+        }
+        self.rules.reserveCapacity(rules.count)
+        for rule in rules {
+            let targets = ToolTarget.allCases.reduce(into: UInt8(0)) { mask, target in
+                if rule.targets?.contains(target) ?? true { mask |= Self.bit(target) }
+            }
+            self.rules.append(
+                Rule(targets: targets, tools: list(rule.tools, uses), tenants: list(rule.tenants, uses), agents: list(rule.agents, uses)))
+        }
+    }
+
+    private mutating func list(_ globs: [Glob]?, _ uses: [BytePair: Int]) -> List {
+        let start = Int32(patterns.count)
+        for glob in globs ?? [] {
+            // The pair that fewest patterns share; two bytes before one, and one before none.
+            let pair = BytePair.all(of: glob.bytes).min { left, right in
+                left.rank != right.rank ? left.rank < right.rank : (uses[left] ?? 0) < (uses[right] ?? 0)
+            }
+            patterns.append(
+                Pattern(
+                    start: Int32(bytes.count), count: Int32(glob.bytes.count), pair: pair ?? .none,
+                    least: Int32(glob.bytes.reduce(0) { $0 + ($1 == Glob.star ? 0 : 1) })))
+            bytes += glob.bytes
+        }
+        return List(isAbsent: globs == nil, start: start, end: Int32(patterns.count))
+    }
+
+    private static func bit(_ target: ToolTarget) -> UInt8 {
+        switch target {
+        case .server: 1
+        case .device: 2
+        case .browser: 4
+        case .external: 8
+        }
+    }
+
+    /// The candidates whose targets and names fit the question, in order.
+    func fits(_ question: PolicyQuestion, among candidates: PolicyIndex.Candidates) -> [Int] {
+        var (tool, tenant, agent) = (question.tool, question.tenantSlug, question.agentName)
+        let target = Self.bit(question.target)
+        var found: [Int] = []
+        tool.withUTF8 { tool in
+            tenant.withUTF8 { tenant in
+                agent.withUTF8 { agent in
+                    switch max(tool.count, tenant.count, agent.count) {
+                    case ..<UInt64.bitWidth:
+                        PositionTables<UInt64>.with(tool, tenant, agent) { collect(target, $0, candidates, &found) }
+                    case ..<UInt128.bitWidth:
+                        PositionTables<UInt128>.with(tool, tenant, agent) { collect(target, $0, candidates, &found) }
+                    default: collect(target, LongNames(tool, tenant, agent), candidates, &found)
+                    }
+                }
+            }
+        }
+        return found
+    }
+
+    private func collect(_ target: UInt8, _ names: some QuestionNames, _ candidates: PolicyIndex.Candidates, _ found: inout [Int]) {
+        rules.withUnsafeBufferPointer { rules in
+            patterns.withUnsafeBufferPointer { patterns in
+                bytes.withUnsafeBufferPointer { bytes in
+                    func isMatched(_ list: List, _ part: Int) -> Bool {
+                        if list.isAbsent { return true }
+                        for index in Int(list.start)..<Int(list.end) {
+                            let pattern = patterns[index]
+                            guard names.have(pattern.pair, part), names.count(part) >= Int(pattern.least) else { continue }
+                            let text = UnsafeBufferPointer(rebasing: bytes[Int(pattern.start)..<Int(pattern.start + pattern.count)])
+                            if names.match(text, part) { return true }
+                        }
+                        return false
+                    }
+                    candidates.forEach { position in
+                        let rule = rules[position]
+                        guard rule.targets & target != 0 else { return }
+                        if isMatched(rule.tools, 0), isMatched(rule.tenants, 1), isMatched(rule.agents, 2) { found.append(position) }
+                    }
+                }
+            }
+        }
+    }
+}
