@@ -48,7 +48,7 @@ def pictures(page, name):
         page.pictures(PICTURES, name)
 
 
-ENDED = "document.getElementById('state').textContent === 'ended'"
+ENDED = "document.getElementById('state')?.textContent === 'ended'"
 TEXTS = "[...document.querySelectorAll('.bubble.agent .text')].map((t) => t.textContent)"
 
 
@@ -189,7 +189,7 @@ def a_token_that_ends(page, origin):
     show(page, origin, run, token)
     page.wait("document.querySelector('.question')?.textContent === 'Well?'", "the question")
     api("DELETE", f"/api/runs/{run}/tokens/{token['tokenId']}")
-    page.wait("document.getElementById('state').textContent === 'refused'", "that the token is over")
+    page.wait("document.getElementById('state')?.textContent === 'refused'", "that the token is over")
     pictures(page, "refused")
     page.click("Answer")
     page.wait("document.querySelector('.problem:not([hidden])')?.textContent.includes('run token')", "why")
