@@ -33,13 +33,19 @@ enum AuthRow {
                 eventLoopGroup: MultiThreadedEventLoopGroup.singleton),
             logger: logger)
         let took = Mutex(0.0)
-        try await gateway.run {
-            // argon2, once.
-            _ = try await gateway.authenticator.authenticate(bearer: key)
-            let start = Clock.monotonic()
-            for _ in 0..<rounds { _ = try await gateway.authenticator.authenticate(bearer: key) }
-            took.withLock { $0 = Double(Clock.monotonic() - start) / Double(rounds) }
-        }
+        do {
+            try await gateway.run {
+                // argon2, once.
+                _ = try await gateway.authenticator.authenticate(bearer: key)
+                let start = Clock.monotonic()
+                for _ in 0..<rounds { _ = try await gateway.authenticator.authenticate(bearer: key) }
+                took.withLock { $0 = Double(Clock.monotonic() - start) / Double(rounds) }
+                throw Measured()
+            }
+        } catch is Measured {}
         return took.withLock { $0 }
     }
+
+    /// Ends the gateway: it serves until somebody stops it.
+    private nonisolated struct Measured: Error {}
 }
