@@ -215,13 +215,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     /// graceful shutdown handler.
     private func quiesce(_ context: ChannelHandlerContext) {
         guard state.phase != .upgraded, state.phase != .lingering else { return }
-        guard state.openRequests > 0 else {
-            // The last answer may still be on its way.
-            return whenWritten { $0.close(promise: nil) }
-        }
-        state.endsWhenAnswered = true
+        // Also of a client that does not take the last answer.
         shutdownTimer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(Limits.shutdownGraceSeconds))) { [weak self] in
             self?.context?.close(promise: nil)
         }
+        guard state.openRequests > 0 else { return whenWritten { $0.close(promise: nil) } }
+        state.endsWhenAnswered = true
     }
 }

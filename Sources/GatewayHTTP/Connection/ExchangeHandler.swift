@@ -235,14 +235,18 @@ final class ExchangeHandler: ChannelDuplexHandler, @unchecked Sendable {
     private func untilWritable() async throws {
         try await withTaskCancellationHandler {
             try await withUnsafeThrowingContinuation { continuation in
-                if channel.eventLoop.inEventLoop { await_(continuation) } else { channel.eventLoop.execute { self.await_(continuation) } }
+                if channel.eventLoop.inEventLoop {
+                    waitForRoom(continuation)
+                } else {
+                    channel.eventLoop.execute { self.waitForRoom(continuation) }
+                }
             }
         } onCancel: {
             channel.eventLoop.execute { self.wakeWriter(.failure(CancellationError())) }
         }
     }
 
-    private func await_(_ continuation: UnsafeContinuation<Void, any Error>) {
+    private func waitForRoom(_ continuation: UnsafeContinuation<Void, any Error>) {
         guard channel.isActive else { return continuation.resume(throwing: ChannelError.ioOnClosedChannel) }
         guard !channel.isWritable, writer == nil else { return continuation.resume() }
         writer = continuation
