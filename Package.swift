@@ -124,7 +124,7 @@ let package = Package(
         tests("JSONTests", ["JSON"]),
         tests("JSONSchemaTests", ["JSONSchema", "JSON"]),
         tests("CryptographyTests", ["Cryptography"]),
-        tests("Argon2Tests", ["Argon2"]),
+        tests("Argon2Tests", ["Argon2", "CLinux"]),
         tests("PostgresTests", ["TestServers", "Postgres", "CLinux", logging]),
         tests("RedisTests", ["TestServers", "Redis", nioCore, nioPosix, nioSSL, logging]),
         tests(

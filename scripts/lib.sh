@@ -430,15 +430,20 @@ stop_throwaway_servers() {
 
 # `make check`, `make test` and `CONFIGURATION=debug make run` share one debug build, so all of them go through here
 # with the same compiler flags: another -Xswiftc would compile every dependency again.
+#
+# What serves (release) carries Swift's runtime in itself, as the image's binary does: calls into it need no table, which a
+# request notices (docs/decisions/0051).
 swift_build() {
-    # shellcheck disable=SC2086 # several flags in one variable
-    run_child swift build ${SWIFT_BUILD_FLAGS:-} "$@"
+    # shellcheck disable=SC2046,SC2086 # several flags in one variable
+    run_child swift build ${SWIFT_BUILD_FLAGS:-} $(release_flags "$@") "$@"
 }
 
 swift_bin_path() {
-    # shellcheck disable=SC2086
-    swift build ${SWIFT_BUILD_FLAGS:-} "$@" --show-bin-path
+    # shellcheck disable=SC2046,SC2086
+    swift build ${SWIFT_BUILD_FLAGS:-} $(release_flags "$@") "$@" --show-bin-path
 }
+
+release_flags() { [[ " $* " != *" -c release "* ]] || echo --static-swift-stdlib; }
 
 # python_environment <name> <requirements>: .venv/<name> with just what is pinned, made anew when the file changes; its bin in PYTHON_BIN.
 python_environment() {

@@ -11,6 +11,9 @@ final class WorkerPool: @unchecked Sendable {
         case full, shutDown
     }
 
+    /// Where cores are short, what serves requests runs before what hashes: who sends wrong keys slows hashes down, not answers.
+    static let nice: Int32 = 10
+
     private let maxQueued: Int
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let wakeUp: UnsafeMutablePointer<pthread_cond_t>
@@ -73,6 +76,8 @@ final class WorkerPool: @unchecked Sendable {
                 guard let argument else { return nil }
                 let pool = Unmanaged<WorkerPool>.fromOpaque(argument).takeRetainedValue()
                 clinux_set_thread_name("argon2")
+                // A kernel that refuses it loses nothing but the order.
+                _ = clinux_set_thread_nice(WorkerPool.nice)
                 pool.work()
                 return nil
             }, retained.toOpaque())

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
 
@@ -28,6 +29,10 @@ int clinux_epoll_wait(int epoll, int *descriptors, uint32_t *events, int max, in
 }
 
 void clinux_set_thread_name(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+int clinux_set_thread_nice(int nice) { return setpriority(PRIO_PROCESS, (id_t)gettid(), nice); }
+
+int clinux_thread_nice(void) { return getpriority(PRIO_PROCESS, (id_t)gettid()); }
 
 int64_t clinux_cpu_microseconds(void) {
     struct rusage usage;

@@ -39,7 +39,7 @@ public struct GatewayServer: Service {
             refusals: RefusalLog(metrics: gateway.metrics, logger: gateway.logger),
             shares: AddressShares(
                 most: listener.maxConnectionsPerAddress, proxies: gateway.configuration.trustedProxies, metrics: gateway.metrics),
-            certificates: listener.certificates)
+            loops: gateway.loops, certificates: listener.certificates)
     }
 
     public func run() async throws {

@@ -1,32 +1,69 @@
 public import Logging
 public import NIOCore
+import NIOPosix
 import Synchronization
 
-/// One multiplexed connection: callers' commands gather in one buffer, which goes out once per tick of the event loop; replies come in order.
-/// Blocking commands and SUBSCRIBE do not belong here.
+/// A multiplexed connection, or one for each event loop: callers' commands gather in one buffer, which goes out once per tick of the event
+/// loop; replies come in order. Blocking commands and SUBSCRIBE do not belong here.
+///
+/// With a connection for each loop, a caller on a loop uses that one, so that neither its command nor the reply wakes another thread; a
+/// caller that is on none uses the first. The order of commands holds within a loop only.
 public final class RedisClient: Sendable {
-    private let core: ClientCore
-    private let supervisor: Supervisor
+    private struct Line: Sendable {
+        let core: ClientCore
+        let supervisor: Supervisor
+    }
 
-    public init(_ configuration: RedisConfiguration, eventLoopGroup: any EventLoopGroup, logger: Logger) {
-        supervisor = Supervisor(configuration, eventLoop: eventLoopGroup.next(), logger: logger)
-        core = ClientCore(configuration, supervisor: supervisor, logger: logger)
+    /// One at least.
+    private let lines: [Line]
+    private let byLoop: [ObjectIdentifier: ClientCore]
+
+    /// The bounds of `configuration` are those of each connection.
+    public init(
+        _ configuration: RedisConfiguration, eventLoopGroup: any EventLoopGroup, hasConnectionPerLoop: Bool = false, logger: Logger
+    ) {
+        let loops = hasConnectionPerLoop ? Array(eventLoopGroup.makeIterator()) : [eventLoopGroup.next()]
+        lines = loops.map { loop in
+            let supervisor = Supervisor(configuration, eventLoop: loop, logger: logger)
+            return Line(core: ClientCore(configuration, supervisor: supervisor, logger: logger), supervisor: supervisor)
+        }
+        byLoop = Dictionary(zip(loops.map(ObjectIdentifier.init), lines.map(\.core)), uniquingKeysWith: { first, _ in first })
     }
 
     /// Connects, and again after each loss, until the task is cancelled or `shutDown` is called. Every waiter has its answer on return.
     public func run() async {
-        await supervisor.run(owner: core)
-        core.shutDown()
+        await withDiscardingTaskGroup { group in
+            for line in lines {
+                group.addTask {
+                    await line.supervisor.run(owner: line.core)
+                    line.core.shutDown()
+                }
+            }
+        }
     }
 
     /// New commands are refused, waiting ones end with `.shutDown`, `run` returns.
     public func shutDown() {
-        core.shutDown()
-        supervisor.end()
+        for line in lines {
+            line.core.shutDown()
+            line.supervisor.end()
+        }
     }
 
-    public var isConnected: Bool { core.statistics.isConnected }
-    public var statistics: RedisStatistics { core.statistics }
+    /// All connections are up.
+    public var isConnected: Bool { lines.allSatisfy(\.core.statistics.isConnected) }
+    /// Of all connections together.
+    public var statistics: RedisStatistics {
+        let each = lines.map(\.core.statistics)
+        return RedisStatistics(
+            isConnected: each.allSatisfy(\.isConnected), connections: each.reduce(0) { $0 + $1.connections },
+            unansweredCommands: each.reduce(0) { $0 + $1.unansweredCommands }, unwrittenBytes: each.reduce(0) { $0 + $1.unwrittenBytes })
+    }
+
+    private var core: ClientCore {
+        guard lines.count > 1, let loop = MultiThreadedEventLoopGroup.currentEventLoop else { return lines[0].core }
+        return byLoop[ObjectIdentifier(loop)] ?? lines[0].core
+    }
 
     /// An error reply of the server is thrown as `.server`. While the very first connect is under way the command waits for it; later a missing
     /// connection is an error at once.

@@ -45,6 +45,8 @@ public final class Gateway: Sendable {
     private let hasher: PasswordHasher
     /// The one way out by HTTP.
     let egress: EgressGuard
+    /// For the tasks of requests and of runs.
+    public let loops: LoopExecutors
     private let workers: RunWorkers
     private let performer: RunPerformer
     private let sweepers: Sweepers
@@ -77,7 +79,7 @@ public final class Gateway: Sendable {
         policies = try PolicyBook(directory: configuration.policiesDirectory, metrics: metrics, logger: logger)
         postgres = PostgresClient(dependencies.postgres, logger: logger)
         database = Database(client: postgres)
-        redis = RedisClient(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
+        redis = RedisClient(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, hasConnectionPerLoop: true, logger: logger)
         subscriber = RedisSubscriber(dependencies.redis, eventLoopGroup: dependencies.eventLoopGroup, logger: logger)
         tenantPolicyBook = TenantPolicyBook(database: database, subscriber: subscriber, metrics: metrics, logger: logger)
         gate = ToolGate(
@@ -109,8 +111,9 @@ public final class Gateway: Sendable {
             feeds: feeds, stream: stream,
             published: metrics.counter("hsafa_events_published_total", help: "Run events committed by this process."))
         let active = ActiveRuns()
+        loops = LoopExecutors(dependencies.eventLoopGroup)
         workers = RunWorkers(
-            replicaID: replicaID, database: database, subscriber: subscriber, active: active, loops: dependencies.eventLoopGroup,
+            replicaID: replicaID, database: database, subscriber: subscriber, active: active, loops: loops,
             slots: configuration.maxConcurrentRuns, tenantConcurrency: configuration.limits.concurrentRuns,
             leaseSeconds: configuration.runLeaseSeconds, metrics: metrics, logger: logger)
         let (versions, schedule) = (VersionBook(database: database), ScheduleNotes(configuration.intervals))
@@ -196,9 +199,10 @@ public final class Gateway: Sendable {
         }
     }
 
+    /// What requests and runs wait for lives on the loops, as they do.
     private func live(_ serve: @escaping @Sendable () async throws -> Void) async throws {
         try await withThrowingTaskGroup(of: Living.self) { group in
-            group.addTask {
+            group.addTask(executorPreference: loops.next()) {
                 await self.feeds.run()
                 return .helper
             }
@@ -222,7 +226,7 @@ public final class Gateway: Sendable {
                 await self.authenticator.runFlush()
                 return .helper
             }
-            group.addTask {
+            group.addTask(executorPreference: loops.next()) {
                 try await self.deviceHub.run()
                 return .helper
             }
@@ -232,15 +236,15 @@ public final class Gateway: Sendable {
                 if !Task.isCancelled { self.deviceHub.beginShutdown() }
                 return .helper
             }
-            group.addTask {
+            group.addTask(executorPreference: loops.next()) {
                 await self.workers.run(self.performer)
                 return .essential
             }
-            group.addTask {
+            group.addTask(executorPreference: loops.next()) {
                 await self.scheduler.run()
                 return .essential
             }
-            group.addTask {
+            group.addTask(executorPreference: loops.next()) {
                 try await serve()
                 return .essential
             }

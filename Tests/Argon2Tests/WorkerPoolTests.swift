@@ -1,7 +1,9 @@
-@testable import Argon2
+import CLinux
 import Dispatch
 import Synchronization
 import Testing
+
+@testable import Argon2
 
 @Suite(.timeLimit(.minutes(5)))
 struct WorkerPoolTests {
@@ -74,6 +76,17 @@ struct WorkerPoolTests {
         for _ in 0..<3 { #expect(await Self.block(pool, until: gate) == nil) }
         for _ in 0..<3 { gate.signal() }
         pool.shutDown()
+    }
+
+    @Test func `jobs run behind everything else that wants a core`() async {
+        let pool = WorkerPool(threads: 1, maxQueued: 10)
+        defer { pool.shutDown() }
+        let before = clinux_thread_nice()
+        let nice = await withCheckedContinuation { continuation in
+            #expect(pool.submit { _ in continuation.resume(returning: clinux_thread_nice()) } == nil)
+        }
+        #expect(nice == max(before, WorkerPool.nice))
+        #expect(clinux_thread_nice() == before)
     }
 
     @Test func `many jobs are each run once`() async {

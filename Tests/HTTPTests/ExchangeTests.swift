@@ -200,7 +200,7 @@ struct ExchangeTests {
         let edge = ConnectionEdge(
             times: ConnectionTimes(), security: SecurityHeaders(isTLS: false),
             refusals: RefusalLog(metrics: MetricsRegistry(), logger: RecordedLog().makeLogger()),
-            shares: AddressShares(most: 1, proxies: TrustedProxies()), certificates: nil)
+            shares: AddressShares(most: 1, proxies: TrustedProxies()), loops: LoopExecutors(channel.eventLoop), certificates: nil)
         let exchange = ExchangeHandler(channel: channel, connection: ConnectionGuard(edge), isSecure: false)
         try channel.pipeline.syncOperations.addHandlers([counter, exchange])
         return (channel, counter, exchange)

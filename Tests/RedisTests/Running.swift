@@ -12,7 +12,7 @@ let quiet: Logger = {
 }()
 
 func withClient<R: Sendable>(
-    _ url: String, _ change: (inout RedisConfiguration) -> Void = { _ in },
+    _ url: String, perLoopOf group: MultiThreadedEventLoopGroup? = nil, _ change: (inout RedisConfiguration) -> Void = { _ in },
     _ body: @escaping @Sendable (RedisClient) async throws -> R
 ) async throws -> R {
     var configuration = try RedisConfiguration(url: url)
@@ -21,7 +21,8 @@ func withClient<R: Sendable>(
     configuration.reconnectMinimumMilliseconds = 5
     configuration.reconnectMaximumMilliseconds = 50
     change(&configuration)
-    let client = RedisClient(configuration, eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: quiet)
+    let client = RedisClient(
+        configuration, eventLoopGroup: group ?? .singleton, hasConnectionPerLoop: group != nil, logger: quiet)
     return try await running({ await client.run() }) { try await body(client) }
 }
 

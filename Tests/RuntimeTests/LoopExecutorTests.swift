@@ -2,6 +2,7 @@ import JSON
 import ModelProviders
 import NIOCore
 import NIOPosix
+import Synchronization
 import Testing
 
 @testable import Runtime
@@ -37,6 +38,49 @@ struct LoopExecutorTests {
         }
         let places = await counter.loops
         #expect(places == Array(repeating: true, count: 10))
+    }
+
+    @Test(.timeLimit(.minutes(1))) func `jobs that go on and on leave the loop its timers`() async throws {
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let isDue = Mutex(false)
+        await withTaskExecutorPreference(LoopExecutor(loop)) {
+            loop.scheduleTask(in: .milliseconds(1)) { isDue.withLock { $0 = true } }
+            // Each yield is the next job of the same queue.
+            while !isDue.withLock({ $0 }) { await Task.yield() }
+        }
+        #expect(isDue.withLock { $0 })
+    }
+
+    @Test func `each of many tasks from many threads runs, and on the loop`() async throws {
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let executor = LoopExecutor(loop)
+        let count = await withTaskGroup(of: Int.self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    var count = 0
+                    for _ in 0..<500 {
+                        count += await Task(executorPreference: executor) {
+                            await Task.yield()
+                            return loop.inEventLoop ? 1 : 0
+                        }.value
+                    }
+                    return count
+                }
+            }
+            return await group.reduce(0, +)
+        }
+        #expect(count == 4000)
+    }
+
+    @Test func `a loop of the group has one executor, whoever asks`() {
+        let group = MultiThreadedEventLoopGroup.singleton
+        let executors = LoopExecutors(group)
+        let loops = Array(group.makeIterator()) as [any EventLoop]
+        for loop in loops { #expect(executors.of(loop) === executors.of(loop)) }
+        #expect(Set((0..<loops.count).map { _ in ObjectIdentifier(executors.next()) }).count == loops.count)
+        let other = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        #expect(loops.allSatisfy { executors.of($0) !== executors.of(other.next()) })
+        other.shutdownGracefully { _ in }
     }
 
     private func request(_ script: StaticString) -> ModelRequest {

@@ -90,14 +90,19 @@ struct RunStreamTests {
         stream.publish(sent, of: run)
         let message = try #require(await iterator.next())
         let notice = try #require(message)
-        #expect(equal(RunStream.decode(notice), sent))
+        #expect(equal(RunStream.decode(notice, after: 0), sent))
+        #expect(equal(RunStream.decode(notice, after: 1), Array(sent.dropFirst())))
+        #expect(RunStream.decode(notice, after: 3).isEmpty)
 
         var cut = notice
-        #expect(RunStream.decode(cut.readSlice(length: notice.readableBytes - 1) ?? ByteBuffer()).map(\.seq) == [1, 2])
-        for text in ["", "\n", "x e {}\n", "5\n", "5 e\n", "99999999999999999999 e {}\n", " e {}\n", "5 e {}"] {
-            #expect(RunStream.decode(ByteBuffer(string: text)).isEmpty, "\(text)")
+        #expect(RunStream.decode(cut.readSlice(length: notice.readableBytes - 1) ?? ByteBuffer(), after: 0).map(\.seq) == [1, 2])
+        for text in ["", "\n", "5", "5\n", "x\n5 e {}\n", "9999999999999999999\n5 e {}\n", "-5\n5 e {}\n", "4\n5 e {}\n"] {
+            #expect(RunStream.decode(ByteBuffer(string: text), after: 4).isEmpty, "\(text)")
         }
-        #expect(RunStream.decode(ByteBuffer(string: "7 t {}\nrubbish")).map(\.seq) == [7])
+        for text in ["", "\n", "x e {}\n", "5\n", "5 e\n", "99999999999999999999 e {}\n", " e {}\n", "5 e {}"] {
+            #expect(RunStream.decode(ByteBuffer(string: "9\n" + text), after: 0).isEmpty, "\(text)")
+        }
+        #expect(RunStream.decode(ByteBuffer(string: "7\n7 t {}\nrubbish"), after: 0).map(\.seq) == [7])
     }
 
     @Test func `waking is a message on the worker's and the queue's channel`() async throws {

@@ -15,6 +15,7 @@ struct ConnectionEdge: Sendable {
     let security: SecurityHeaders
     let refusals: RefusalLog
     let shares: AddressShares
+    let loops: LoopExecutors
     let date = DateField()
     /// nil: plain HTTP.
     let certificates: CertificateStore?
@@ -77,7 +78,7 @@ struct GatewayChannel<Responder: HTTPResponder>: ServerChildChannel where Respon
 
     func handle(value: Value, logger: Logger) async {
         // Each request's task lives on the loop of its connection.
-        await withTaskExecutorPreference(LoopExecutor(value.channel.eventLoop)) { await handleOnLoop(value, logger) }
+        await withTaskExecutorPreference(edge.loops.of(value.channel.eventLoop)) { await handleOnLoop(value, logger) }
     }
 
     private func handleOnLoop(_ value: Value, _ logger: Logger) async {

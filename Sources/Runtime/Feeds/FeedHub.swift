@@ -171,7 +171,7 @@ public final class FeedHub: Sendable {
             switch push {
             // What came before the confirmation, or while the connection was away, is read from the log.
             case .subscribed: self.requestFill(feed)
-            case .message(let message): self.deliver(RunStream.decode(message), to: feed)
+            case .message(let message): self.deliver(RunStream.decode(message, after: feed.lastSeq), to: feed)
             case .disconnected: break
             }
         }

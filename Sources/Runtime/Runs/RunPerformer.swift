@@ -29,7 +29,8 @@ struct RunPerformer: Sendable {
     /// A cut stream is tried again so often, with `step.restarted`, before the run fails.
     static let maxRestartsOfStep = 2
 
-    func perform(_ claimed: ClaimedRun) async {
+    /// `loop` is that of the task that asks.
+    func perform(_ claimed: ClaimedRun, on loop: LoopExecutor) async {
         let tenant = database.tenant(claimed.scope)
         do {
             var state = folds.latest(claimed.scope, claimed.runID)
@@ -39,7 +40,7 @@ struct RunPerformer: Sendable {
             publisher.publish(events.filter { $0.seq == claimed.seq }, of: claimed.runID)
             guard state.claimNumber == claimed.claimNumber, state.status == .running else { return }
             let writer = RunWriter(
-                claimed: claimed, state: state, database: tenant, publisher: publisher, schedule: schedule, logger: logger)
+                claimed: claimed, state: state, database: tenant, publisher: publisher, schedule: schedule, loop: loop, logger: logger)
             active.insert(writer, for: claimed.runID)
             defer { active.remove(claimed.runID, writer) }
             await withTaskGroup(of: Void.self) { group in

@@ -12,7 +12,7 @@ final class RunWorkers: Sendable {
     private let replicaID: ReplicaID
     private let claims: Claims
     private let subscriber: RedisSubscriber
-    private let loops: any EventLoopGroup
+    private let loops: LoopExecutors
     private let slots: Int
     private let tenantConcurrency: Int
     private let leaseSeconds: Int
@@ -31,7 +31,7 @@ final class RunWorkers: Sendable {
     }
 
     init(
-        replicaID: ReplicaID, database: Database, subscriber: RedisSubscriber, active: ActiveRuns, loops: any EventLoopGroup, slots: Int,
+        replicaID: ReplicaID, database: Database, subscriber: RedisSubscriber, active: ActiveRuns, loops: LoopExecutors, slots: Int,
         tenantConcurrency: Int, leaseSeconds: Int, metrics: MetricsRegistry, logger: Logger
     ) {
         self.replicaID = replicaID
@@ -128,8 +128,9 @@ final class RunWorkers: Sendable {
             state.byTenant[run.scope.tenantID, default: 0] += 1
             state.leaseDeadlines[run.runID] = at + .seconds(leaseSeconds)
         }
-        group.addTask(executorPreference: LoopExecutor(loops.next())) {
-            await performer.perform(run)
+        let loop = loops.next()
+        group.addTask(executorPreference: loop) {
+            await performer.perform(run, on: loop)
             self.state.withLock { state in
                 state.working -= 1
                 let rest = (state.byTenant[run.scope.tenantID] ?? 1) - 1

@@ -30,6 +30,7 @@ actor RunWriter {
     private let database: TenantDatabase
     private let publisher: RunPublisher
     private let schedule: ScheduleNotes
+    private let loop: LoopExecutor?
     private let logger: Logger
     private var pending = PendingEvents()
     private var isAppending = false
@@ -47,12 +48,17 @@ actor RunWriter {
         var isCallingOut = false
     }
 
-    init(claimed: ClaimedRun, state: RunState, database: TenantDatabase, publisher: RunPublisher, schedule: ScheduleNotes, logger: Logger) {
+    /// `loop` is that of the run's tasks; nil: they run anywhere.
+    init(
+        claimed: ClaimedRun, state: RunState, database: TenantDatabase, publisher: RunPublisher, schedule: ScheduleNotes,
+        loop: LoopExecutor? = nil, logger: Logger
+    ) {
         self.claimed = claimed
         self.state = state
         self.database = database
         self.publisher = publisher
         self.schedule = schedule
+        self.loop = loop
         self.logger = logger
     }
 
@@ -213,11 +219,12 @@ actor RunWriter {
     }
 
     /// One try. False: someone else wrote first, and the state has been read on. A write is never canceled half-way: nobody would know
-    /// whether it went in. A task of its own does not hear of its creator's end; the lease bounds it.
+    /// whether it went in. A task of its own does not hear of its creator's end; the lease bounds it. Nor does it inherit the
+    /// loop, without which each write would wake two other threads.
     private func attempt(
         _ events: [NewRunEvent], after: Int64, at time: Timestamp, _ send: @escaping @Sendable () async throws -> Bool
     ) async throws -> Bool {
-        try await Task { try await self.attemptToEnd(events, after: after, at: time, send) }.value
+        try await Task(executorPreference: loop) { try await self.attemptToEnd(events, after: after, at: time, send) }.value
     }
 
     /// When the connection is lost at commit, the log tells whether the write went in.

@@ -81,10 +81,11 @@ public struct RunStream: Sendable {
         return frames.isEmpty ? nil : frames
     }
 
-    // A notice: `<seq> <t|e> <envelope>` lines. Envelopes hold no line break.
+    // A notice: `<last seq>`, then `<seq> <t|e> <envelope>` lines. Envelopes hold no line break.
     private static func encode(_ frames: [RunFrame], last: RunFrame) -> ByteBuffer {
         var buffer = ByteBuffer()
-        buffer.reserveCapacity(frames.reduce(0) { $0 + $1.envelope.readableBytes + 24 })
+        buffer.reserveCapacity(frames.reduce(24) { $0 + $1.envelope.readableBytes + 24 })
+        buffer.writeString("\(last.seq)\n")
         for frame in frames {
             buffer.writeString(String(frame.seq))
             buffer.writeString(frame.isTerminal ? " t " : " e ")
@@ -94,9 +95,11 @@ public struct RunStream: Sendable {
         return buffer
     }
 
-    /// Reads a notice; a malformed rest is left out, as a poll of Postgres stands behind it.
-    public static func decode(_ message: ByteBuffer) -> [RunFrame] {
+    /// The frames of a notice that come after `known`. Mostly there are none, for who publishes hears its own notice: then nothing but the
+    /// first line is read. A malformed rest is left out, as a poll of Postgres stands behind it.
+    public static func decode(_ message: ByteBuffer, after known: Int64) -> [RunFrame] {
         var message = message
+        guard let last = lastSeq(&message), last > known else { return [] }
         var frames: [RunFrame] = []
         while message.readableBytes > 0 {
             let view = message.readableBytesView
@@ -109,10 +112,25 @@ public struct RunStream: Sendable {
             guard let envelope = message.getSlice(at: message.readerIndex + envelopeStart, length: length - envelopeStart) else {
                 return frames
             }
-            frames.append(RunFrame(seq: seq, isTerminal: isTerminal, envelope: envelope))
+            if seq > known { frames.append(RunFrame(seq: seq, isTerminal: isTerminal, envelope: envelope)) }
             message.moveReaderIndex(forwardBy: length + 1)
         }
         return frames
+    }
+
+    /// Reads the first line.
+    private static func lastSeq(_ message: inout ByteBuffer) -> Int64? {
+        var value: Int64 = 0
+        for (length, byte) in message.readableBytesView.enumerated() {
+            if byte == UInt8(ascii: "\n") {
+                message.moveReaderIndex(forwardBy: length + 1)
+                return value
+            }
+            // 18 digits at most: no overflow.
+            guard length < 18, let digit = Int64(exactly: Int(byte) - 48), (0...9).contains(digit) else { return nil }
+            value = value * 10 + digit
+        }
+        return nil
     }
 }
 
