@@ -40,7 +40,8 @@ struct DeviceReplica: Sendable {
             published: metrics.counter("published", help: ""))
         let workers = RunWorkers(
             replicaID: replicaID, database: database, subscriber: subscriber, active: ActiveRuns(),
-            loops: LoopExecutors(MultiThreadedEventLoopGroup.singleton), slots: 1, tenantConcurrency: 1, leaseSeconds: 30, metrics: metrics, logger: logger
+            loops: LoopExecutors(MultiThreadedEventLoopGroup.singleton), slots: 1, tenantConcurrency: 1, leaseSeconds: 30, metrics: metrics,
+            logger: logger
         )
         let book = try PolicyBook(directory: try temporaryFolder(["test.yaml": policy]), logger: logger)
         gate = ToolGate(
