@@ -22,7 +22,7 @@ struct TestGateway: Sendable {
     let environment: TestEnvironment
     let gateway: Gateway
     let port: Int
-    /// Its server, which a test of the end may have shut down.
+    /// What a test of the end shuts down.
     let services: ServiceGroup
     /// Ends with the gateway; canceling it is the end without grace.
     let life: Task<Void, any Error>
@@ -55,6 +55,13 @@ struct TestGateway: Sendable {
     }
 
     private struct DidNotStart: Error {}
+
+    /// As the binary runs it: all of it hears of a shutdown.
+    private struct Whole: Service {
+        let gateway: Gateway
+        let server: GatewayServer
+        func run() async throws { try await gateway.run { try await server.run() } }
+    }
 
     /// Lives as long as the test process, and waits for its databases as long as a busy machine takes.
     ///
@@ -91,10 +98,10 @@ struct TestGateway: Sendable {
             listener.maxConnectionsPerAddress = Limits.maxConnections
         }
         let server = GatewayServer(gateway: gateway, listener: listener, routes: routes) { bound.yield($0) }
-        let services = ServiceGroup(services: [server], logger: logger ?? environment.logger)
+        let services = ServiceGroup(services: [Whole(gateway: gateway, server: server)], logger: logger ?? environment.logger)
         let life = Task {
             do {
-                try await gateway.run { try await services.run() }
+                try await services.run()
                 bound.finish()
             } catch {
                 bound.finish(throwing: error)
