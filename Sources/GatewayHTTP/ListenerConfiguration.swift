@@ -35,6 +35,8 @@ public struct ConnectionTimes: Sendable {
     /// A client that takes nothing.
     public var stall = TimeAmount.seconds(Int64(Limits.answerStallSeconds))
     public var linger = TimeAmount.seconds(Int64(Limits.lingerSeconds))
+    /// From the beginning of a graceful shutdown to the end of what is still being answered.
+    public var shutdown = TimeAmount.seconds(Int64(Limits.shutdownGraceSeconds))
 
     public init() {}
 }

@@ -15,6 +15,8 @@ public struct GatewayIntervals: Sendable {
     public var deliveryAttempt: Duration = .seconds(Limits.deliverySeconds)
     /// Between looks for calls and runs past their deadlines, for records that lapsed, and for a policies folder that changed.
     public var deadlineSweep: Duration = .milliseconds(Limits.callSweepMilliseconds)
+    /// From the opening of a device's socket to its `device.register`.
+    public var deviceRegistration: Duration = .seconds(Limits.registrationSeconds)
     /// How long Redis is left alone after a command that it did not answer in time.
     public var redisPause: Duration = .milliseconds(Limits.redisPauseMilliseconds)
 

@@ -58,9 +58,9 @@ struct BoundsTests {
         let gateway = try await TestGateway.shared.value
         try await RawSocket.open(gateway) { socket async throws in
             _ = try await socket.next("device.challenge")
-            // Read, and refused for what it says, which is no registration.
+            // Read, and refused for what it says: its time is too long.
             try await socket.send(opcode: 1, frame(Limits.maxFrameBytesBeforeRegistration))
-            #expect(try await socket.closing() != 1009)
+            #expect(try await socket.next("error")["code"]?.string == "malformed_frame")
         }
         try await RawSocket.open(gateway) { socket async throws in
             _ = try await socket.next("device.challenge")
@@ -98,13 +98,13 @@ struct BoundsTests {
         let tenant = try await TestTenant.make()
         try await tenant.device().connected(tenant.gateway) { socket async throws in
             // The frame itself is the first level.
-            func result(_ depth: Int) -> String {
+            func odd(_ depth: Int) -> String {
                 let (open, close) = (String(repeating: "[", count: depth - 1), String(repeating: "]", count: depth - 1))
-                return #"{"type":"tool.result","callId":"\#(unknownID())","result":\#(open)\#(close)}"#
+                return #"{"type":"odd","value":\#(open)\#(close)}"#
             }
-            try await socket.send(result(Limits.maxJSONDepth))
-            #expect(try await socket.next("error")["code"]?.string == "not_your_call")
-            try await socket.send(result(Limits.maxJSONDepth + 1))
+            try await socket.send(odd(Limits.maxJSONDepth), breaking: "a type that is none says that the message was read")
+            #expect(try await socket.next("error")["code"]?.string == "unknown_type")
+            try await socket.send(odd(Limits.maxJSONDepth + 1), breaking: "the depth is what is tested")
             #expect(try await socket.next("error")["code"]?.string == "malformed_frame")
         }
     }

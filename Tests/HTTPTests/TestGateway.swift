@@ -9,6 +9,7 @@ import NIOPosix
 import Postgres
 import Redis
 import Runtime
+import ServiceLifecycle
 import TestSupport
 import Testing
 
@@ -21,6 +22,10 @@ struct TestGateway: Sendable {
     let environment: TestEnvironment
     let gateway: Gateway
     let port: Int
+    /// What a test of the end shuts down.
+    let services: ServiceGroup
+    /// Ends with the gateway; canceling it is the end without grace.
+    let life: Task<Void, any Error>
 
     /// One for the whole suite, over a database of the suite's own; each test has a tenant of its own.
     static let shared = Task { try await running(in: try await .fresh()) }
@@ -51,6 +56,13 @@ struct TestGateway: Sendable {
 
     private struct DidNotStart: Error {}
 
+    /// As the binary runs it: all of it hears of a shutdown.
+    private struct Whole: Service {
+        let gateway: Gateway
+        let server: GatewayServer
+        func run() async throws { try await gateway.run { try await server.run() } }
+    }
+
     /// Lives as long as the test process, and waits for its databases as long as a busy machine takes.
     ///
     /// - Parameter redis: for tests in which Redis is away, and a gateway is to notice it.
@@ -69,6 +81,8 @@ struct TestGateway: Sendable {
         configuration.masterKeys = masterKeys
         // The systems that tools of these tests reach are on this machine.
         configuration.egress = EgressRules(byDefault: .public, allowances: [.init(tenants: nil, hosts: [try HostPattern("127.0.0.1")])])
+        // No test's socket is closed because the machine is busy.
+        configuration.intervals.deviceRegistration = .seconds(600)
         configure(&configuration)
         var postgres = try PostgresConfiguration(url: environment.appURL)
         TestEnvironment.wait(&postgres)
@@ -84,14 +98,18 @@ struct TestGateway: Sendable {
             listener.maxConnectionsPerAddress = Limits.maxConnections
         }
         let server = GatewayServer(gateway: gateway, listener: listener, routes: routes) { bound.yield($0) }
-        Task {
+        let services = ServiceGroup(services: [Whole(gateway: gateway, server: server)], logger: logger ?? environment.logger)
+        let life = Task {
             do {
-                try await gateway.run { try await server.run() }
+                try await services.run()
                 bound.finish()
-            } catch { bound.finish(throwing: error) }
+            } catch {
+                bound.finish(throwing: error)
+                throw error
+            }
         }
         for try await port in ports {
-            return TestGateway(environment: environment, gateway: gateway, port: port)
+            return TestGateway(environment: environment, gateway: gateway, port: port, services: services, life: life)
         }
         throw DidNotStart()
     }

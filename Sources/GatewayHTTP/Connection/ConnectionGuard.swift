@@ -216,7 +216,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private func quiesce(_ context: ChannelHandlerContext) {
         guard state.phase != .upgraded, state.phase != .lingering else { return }
         // Also of a client that does not take the last answer.
-        shutdownTimer = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(Int64(Limits.shutdownGraceSeconds))) { [weak self] in
+        shutdownTimer = context.eventLoop.assumeIsolated().scheduleTask(in: edge.times.shutdown) { [weak self] in
             self?.context?.close(promise: nil)
         }
         guard state.openRequests > 0 else { return whenWritten { $0.close(promise: nil) } }

@@ -82,7 +82,7 @@ final class DeviceSession: Sendable {
             group.addTask { await self.write() }
             group.addTask { await self.read(frames) }
             group.addTask {
-                try? await Task.sleep(for: .seconds(Limits.registrationSeconds))
+                try? await Task.sleep(for: self.hub.configuration.intervals.deviceRegistration)
                 if !self.isRegistered { self.end(.registrationTimeout) }
                 return .registrationWatched
             }

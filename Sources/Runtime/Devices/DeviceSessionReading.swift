@@ -8,7 +8,9 @@ extension DeviceSession {
     private enum Work {
         case none
         case registered
-        case result(callID: String, ToolOutcome, isTooLarge: Bool)
+        case result(callID: String, ToolOutcome)
+        /// A message that answers a call, as far as it can be told, and cannot be taken: the call fails, and the device hears why.
+        case refused(callID: String, ToolError)
     }
 
     /// Frames in order; results beside each other, so many at once that a device which answers much waits at its own socket.
@@ -39,7 +41,8 @@ extension DeviceSession {
         switch work {
         case .none: break
         case .registered: if let identity { await hub.lookForWork(self, identity) }
-        case .result(let callID, let outcome, let isTooLarge): await record(callID, outcome, isTooLarge: isTooLarge)
+        case .result(let callID, let outcome): await record(callID, outcome)
+        case .refused(let callID, let error): await record(callID, .failed(error, source: .device), refusal: error)
         }
     }
 
@@ -58,8 +61,7 @@ extension DeviceSession {
         let message: DeviceMessage
         do { message = try DeviceMessage(frame) } catch {
             guard case .malformed(let text) = error else { return .none }
-            violation("malformed_frame", text)
-            return .none
+            return receive(malformed: frame, text)
         }
         switch message {
         case .register(let registration):
@@ -76,7 +78,7 @@ extension DeviceSession {
                 violation("not_registered", "Answer the challenge with device.register first.")
                 return .none
             }
-            return .result(callID: callID, outcome, isTooLarge: false)
+            return .result(callID: callID, outcome)
         }
         return .none
     }
@@ -91,7 +93,19 @@ extension DeviceSession {
         let error = ToolError(
             code: "result_too_large",
             message: "The device's result was thrown away: its message has \(outline.byteCount) bytes or more, and \(bound).")
-        return .result(callID: callID, .failed(error, source: .device), isTooLarge: true)
+        return .refused(callID: callID, error)
+    }
+
+    /// An answer that cannot be used is its call's failure too: the device holds the call for finished, and nobody else would end it before
+    /// its deadline. As with a result that is too large, that is no violation: what a device answers wrongly costs it no other call.
+    private func receive(malformed frame: [UInt8], _ text: String) -> Work {
+        var outline = DeviceMessageOutline()
+        outline.read(frame)
+        guard isRegistered, let callID = outline.callID, CallID(callID) != nil else {
+            violation("malformed_frame", text)
+            return .none
+        }
+        return .refused(callID: callID, ToolError(code: "malformed_result", message: "The device's answer cannot be used. \(text)"))
     }
 
     private func violation(_ code: String, _ message: String) {
@@ -160,7 +174,9 @@ extension DeviceSession {
     // MARK: Results
 
     /// The acknowledgement follows the commit. Without one the device sends its result again.
-    private func record(_ text: String, _ outcome: ToolOutcome, isTooLarge: Bool) async {
+    ///
+    /// - Parameter refusal: what the device is told where this is the call's outcome now.
+    private func record(_ text: String, _ outcome: ToolOutcome, refusal: ToolError? = nil) async {
         guard let identity else { return }
         do {
             guard let callID = CallID(text), let runID = try await runOfCall(callID, identity) else { return refuse(result: text) }
@@ -171,9 +187,7 @@ extension DeviceSession {
             settled(callID)
             let isApplied = decision.answer == .applied
             (isApplied ? hub.resultsApplied : hub.resultsRefused).add()
-            if isApplied, isTooLarge, let error = outcome.error {
-                outbox.offer(DeviceFrame.error(error.code, error.message, retryable: false))
-            }
+            if isApplied, let refusal { outbox.offer(DeviceFrame.error(refusal.code, refusal.message, retryable: false)) }
             outbox.offer(DeviceFrame.acknowledgement(text, applied: isApplied))
         } catch let error as GatewayError where error.status == 404 {
             refuse(result: text)

@@ -139,13 +139,31 @@ struct ChildEndTests {
 
     @Test func `children count among the runs that a tenant may create a minute`() async throws {
         let tenant = try await TestTenant.limited([.runsPerMinute: 2])
+        let (redis, key) = (tenant.gateway.environment.redis, RedisKeys.limit(tenant.scope.tenantID, .runs))
+        /// The moment at which all of the limit is there again, in µs: each run moves it on by half a minute.
+        func whole() async throws -> Double { try await redis.send(RedisCommand("GET", key)).string.flatMap { Double($0) } ?? 0 }
         try await tenant.agent("leaf", steps: [Config.says])
         let run = try await tenant.run(
-            steps: [Config.call("ask"), Config.call("ask"), Config.says], tools: [Config.child("ask", of: "leaf")])
+            steps: [Config.calls("wait"), Config.call("ask"), Config.calls("wait"), Config.call("ask"), Config.says],
+            tools: [Config.browser("wait"), Config.child("ask", of: "leaf")])
+        let first = try #require(try await tenant.pendingCalls(run).first?["callId"]?.string)
+        let before = try await whole()
+        #expect(try await tenant.answer(run, first).json()["applied"]?.bool == true)
+        var second: String?
+        #expect(
+            try await eventually {
+                second = try await tenant.pendingCalls(run).first { $0["tool"]?.string == "wait" }?["callId"]?.string
+                return second != nil && second != first
+            })
+        #expect(try await whole() - before >= 30_000_000, "the child took one")
+        // However long this took: nothing of the limit has come back, and nothing will.
+        _ = try await redis.send(RedisCommand("SET", key, "9e15", "PX", "3600000"))
+        #expect(try await tenant.answer(run, try #require(second)).json()["applied"]?.bool == true)
         let events = try await tenant.events(run)
         #expect(events.last?.type == "run.completed")
-        let results = events.filter { $0.type == "tool.result.received" }
-        #expect(results.count == 2 && results[0]["result"] == "Hello.")
+        let results = events.filter { $0.type == "tool.result.received" && $0["result"] != "ok" }
+        try #require(results.count == 2, "\(events.map { $0.type + $0.data.string })")
+        #expect(results[0]["result"] == "Hello.")
         #expect(results[1].data.string.contains(#""code":"run_limit_exceeded""#), "\(results[1].data.string)")
         #expect(try await tenant.children(of: run).count == 1)
     }

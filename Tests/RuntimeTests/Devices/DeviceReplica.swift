@@ -30,6 +30,7 @@ struct DeviceReplica: Sendable {
     {
         self.environment = environment
         var configuration = GatewayConfiguration(publicURL: "https://gateway.test", deviceHeartbeatSeconds: heartbeatSeconds)
+        configuration.intervals.deviceRegistration = .seconds(600)
         if !isSweeping { configuration.intervals.callSweep = .seconds(3600) }
         let (database, redis, subscriber, logger) = (environment.database, environment.redis, environment.subscriber, environment.logger)
         let replicaID = ReplicaID.generate()
