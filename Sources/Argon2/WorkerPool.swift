@@ -77,7 +77,7 @@ final class WorkerPool: @unchecked Sendable {
                 let pool = Unmanaged<WorkerPool>.fromOpaque(argument).takeRetainedValue()
                 clinux_set_thread_name("argon2")
                 // A kernel that refuses it loses nothing but the order.
-                _ = clinux_set_thread_nice(WorkerPool.nice)
+                _ = clinux_set_thread_nice(max(WorkerPool.nice, clinux_thread_nice()))
                 pool.work()
                 return nil
             }, retained.toOpaque())

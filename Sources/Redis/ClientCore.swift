@@ -57,9 +57,9 @@ final class ClientCore: ConnectionOwner, @unchecked Sendable {
         act(on: shared.withLock { $0.outbox.add(commands, slot, mayWait: true) })
     }
 
-    func post(_ commands: [RedisCommand]) -> Bool {
+    func post(_ commands: [RedisCommand]) -> RedisError? {
         let slot = Slot(waiter: nil, replies: commands.count)
-        return act(on: shared.withLock { $0.outbox.add(commands, slot, mayWait: false) }) == nil
+        return act(on: shared.withLock { $0.outbox.add(commands, slot, mayWait: false) })
     }
 
     private func act(on admission: Outbox.Admission) -> RedisError? {

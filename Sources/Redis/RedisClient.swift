@@ -6,8 +6,9 @@ import Synchronization
 /// A multiplexed connection, or one for each event loop: callers' commands gather in one buffer, which goes out once per tick of the event
 /// loop; replies come in order. Blocking commands and SUBSCRIBE do not belong here.
 ///
-/// With a connection for each loop, a caller on a loop uses that one, so that neither its command nor the reply wakes another thread; a
-/// caller that is on none uses the first. The order of commands holds within a loop only.
+/// All commands take the first connection, so that they arrive in the order in which they were given, whatever thread that was on; but
+/// `.anyOrder` takes the connection of the caller's own loop, where there is one and it is up: neither the command nor the reply wakes another
+/// thread then, and it overtakes, or is overtaken by, what others send.
 public final class RedisClient: Sendable {
     private struct Line: Sendable {
         let core: ClientCore
@@ -50,8 +51,8 @@ public final class RedisClient: Sendable {
         }
     }
 
-    /// All connections are up.
-    public var isConnected: Bool { lines.allSatisfy(\.core.statistics.isConnected) }
+    /// The connection is up that commands in order take.
+    public var isConnected: Bool { lines[0].core.statistics.isConnected }
     /// Of all connections together.
     public var statistics: RedisStatistics {
         let each = lines.map(\.core.statistics)
@@ -60,16 +61,24 @@ public final class RedisClient: Sendable {
             unansweredCommands: each.reduce(0) { $0 + $1.unansweredCommands }, unwrittenBytes: each.reduce(0) { $0 + $1.unwrittenBytes })
     }
 
-    private var core: ClientCore {
-        guard lines.count > 1, let loop = MultiThreadedEventLoopGroup.currentEventLoop else { return lines[0].core }
-        return byLoop[ObjectIdentifier(loop)] ?? lines[0].core
+    public enum Order: Sendable {
+        case inOrder, anyOrder
+    }
+
+    /// By the caller's own loop where that will do, else by the first connection.
+    private func enqueue(_ order: Order, _ enqueue: (ClientCore) -> RedisError?) -> RedisError? {
+        guard order == .anyOrder, lines.count > 1, let loop = MultiThreadedEventLoopGroup.currentEventLoop,
+            let own = byLoop[ObjectIdentifier(loop)], own !== lines[0].core
+        else { return enqueue(lines[0].core) }
+        guard let refusal = enqueue(own) else { return nil }
+        return refusal.code == .connection ? enqueue(lines[0].core) : refusal
     }
 
     /// An error reply of the server is thrown as `.server`. While the very first connect is under way the command waits for it; later a missing
     /// connection is an error at once.
-    public func send(_ command: RedisCommand) async throws(RedisError) -> RedisValue {
+    public func send(_ command: RedisCommand, _ order: Order = .inOrder) async throws(RedisError) -> RedisValue {
         let replies = try await wait { waiter in
-            self.core.enqueue(command, Slot(waiter: waiter, replies: 1))
+            enqueue(order) { $0.enqueue(command, Slot(waiter: waiter, replies: 1)) }
         }
         switch replies {
         case .one(let value): return value
@@ -81,7 +90,7 @@ public final class RedisClient: Sendable {
     public func pipeline(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
         guard !commands.isEmpty else { return [] }
         let replies = try await wait { waiter in
-            self.core.enqueue(commands, Slot(waiter: waiter, replies: commands.count, isPipeline: true))
+            enqueue(.inOrder) { $0.enqueue(commands, Slot(waiter: waiter, replies: commands.count, isPipeline: true)) }
         }
         switch replies {
         case .one(let value): return [value]
@@ -91,8 +100,8 @@ public final class RedisClient: Sendable {
 
     /// Sends without waiting: replies are dropped. false when not connected or the queue is full; then nothing is sent.
     @discardableResult
-    public func post(_ commands: [RedisCommand]) -> Bool {
-        commands.isEmpty || core.post(commands)
+    public func post(_ commands: [RedisCommand], _ order: Order = .inOrder) -> Bool {
+        commands.isEmpty || enqueue(order) { $0.post(commands) } == nil
     }
 
     @inline(__always)
@@ -114,7 +123,7 @@ public final class RedisClient: Sendable {
 /// A moment's view of one client.
 public struct RedisStatistics: Sendable, Equatable {
     public let isConnected: Bool
-    /// Connections that were made, so reconnects + 1.
+    /// Connections that were made, so reconnects + 1 for each loop that has one.
     public let connections: Int
     /// Commands without a reply yet.
     public let unansweredCommands: Int

@@ -43,14 +43,14 @@ extension RedisClient {
     }
 
     /// EVALSHA; a server that does not know the script (restarted, SCRIPT FLUSH) gets the source by EVAL, which also makes it known.
-    public func evaluate(_ call: RedisScriptCall) async throws(RedisError) -> RedisValue {
+    public func evaluate(_ call: RedisScriptCall, _ order: Order = .inOrder) async throws(RedisError) -> RedisValue {
         do {
-            return try await send(call.bySHA1)
+            return try await send(call.bySHA1, order)
         } catch {
             guard error.code == .server, error.message.hasPrefix("NOSCRIPT") else { throw error.fromScript() }
         }
         do {
-            return try await send(call.bySource)
+            return try await send(call.bySource, order)
         } catch {
             throw error.fromScript()
         }

@@ -76,6 +76,7 @@ public final class Gateway: Sendable {
         self.logger = logger
         replicaID = .generate()
         metrics = MetricsRegistry()
+        loops = LoopExecutors(dependencies.eventLoopGroup)
         policies = try PolicyBook(directory: configuration.policiesDirectory, metrics: metrics, logger: logger)
         postgres = PostgresClient(dependencies.postgres, logger: logger)
         database = Database(client: postgres)
@@ -106,12 +107,12 @@ public final class Gateway: Sendable {
         usage = UsageService(database: database, limiter: limiter)
         agents = AgentService(database: database, gate: gate, limiter: limiter)
         let stream = RunStream(redis)
-        feeds = FeedHub(database: database, stream: stream, subscriber: subscriber, metrics: metrics, logger: logger)
+        feeds = FeedHub(
+            database: database, stream: stream, subscriber: subscriber, loops: loops, metrics: metrics, logger: logger)
         let publisher = RunPublisher(
             feeds: feeds, stream: stream,
             published: metrics.counter("hsafa_events_published_total", help: "Run events committed by this process."))
         let active = ActiveRuns()
-        loops = LoopExecutors(dependencies.eventLoopGroup)
         workers = RunWorkers(
             replicaID: replicaID, database: database, subscriber: subscriber, active: active, loops: loops,
             slots: configuration.maxConcurrentRuns, tenantConcurrency: configuration.limits.concurrentRuns,
@@ -128,7 +129,7 @@ public final class Gateway: Sendable {
             }, callsEnded: { scope, calls in link.callsEnded(scope, calls) })
         deviceHub = DeviceHub(
             configuration: configuration, replicaID: replicaID, database: database, redis: redis, subscriber: subscriber, runs: runs,
-            gate: gate, limiter: limiter, metrics: metrics, logger: logger)
+            gate: gate, limiter: limiter, loops: loops, metrics: metrics, logger: logger)
         devices = DeviceService(configuration: configuration, database: database, redis: redis, hub: deviceHub, runs: runs)
         link.hub = deviceHub
         let mcp = MCPTools(metrics: metrics, logger: logger) { [egress, secrets] in MCPRoad(to: $1, $0, secrets, egress) }
@@ -199,7 +200,7 @@ public final class Gateway: Sendable {
         }
     }
 
-    /// What requests and runs wait for lives on the loops, as they do.
+    /// What requests and runs wait for lives on the loops, as they do; a server that is being set up works for long without a wait.
     private func live(_ serve: @escaping @Sendable () async throws -> Void) async throws {
         try await withThrowingTaskGroup(of: Living.self) { group in
             group.addTask(executorPreference: loops.next()) {
@@ -226,7 +227,7 @@ public final class Gateway: Sendable {
                 await self.authenticator.runFlush()
                 return .helper
             }
-            group.addTask(executorPreference: loops.next()) {
+            group.addTask {
                 try await self.deviceHub.run()
                 return .helper
             }
@@ -240,11 +241,11 @@ public final class Gateway: Sendable {
                 await self.workers.run(self.performer)
                 return .essential
             }
-            group.addTask(executorPreference: loops.next()) {
+            group.addTask {
                 await self.scheduler.run()
                 return .essential
             }
-            group.addTask(executorPreference: loops.next()) {
+            group.addTask {
                 try await serve()
                 return .essential
             }

@@ -18,8 +18,10 @@ public final class LoopExecutor: TaskExecutor {
         var isUnderWay = false
     }
 
-    /// As long as new jobs come of those that ran, so often before timers and sockets have their turn.
-    private static let roundsPerTurn = 16
+    /// As long as new jobs come of those that ran, so often before sockets have their turn.
+    private static let roundsPerTurn = 64
+    /// A loop carries out what it was asked to before it looks at its sockets, however much comes after; a timer lets it look.
+    private static let pause = TimeAmount.microseconds(20)
     private static let keptCapacity = 1024
 
     private let loop: any EventLoop
@@ -54,7 +56,7 @@ public final class LoopExecutor: TaskExecutor {
             for job in batch { job.runSynchronously(on: asUnownedTaskExecutor()) }
             batch.removeAll(keepingCapacity: true)
         }
-        loop.execute { self.run() }
+        loop.scheduleTask(in: Self.pause) { self.run() }
     }
 
     /// Whatever else waits for the loop of this task comes first. Without a loop, as `Task.yield()`, which goes by way of another thread.

@@ -15,8 +15,10 @@ struct ConnectionPerLoopTests {
         }
     }
 
-    private func identity(_ client: RedisClient, on loop: (any EventLoop)? = nil) async throws -> Int {
-        let ask: @Sendable () async throws -> Int? = { try await client.send(RedisCommand("CLIENT", "ID")).int }
+    private func identity(
+        _ client: RedisClient, on loop: (any EventLoop)? = nil, _ order: RedisClient.Order = .anyOrder
+    ) async throws -> Int {
+        let ask: @Sendable () async throws -> Int? = { try await client.send(RedisCommand("CLIENT", "ID"), order).int }
         guard let loop else { return try #require(try await ask()) }
         return try #require(try await Task(executorPreference: LoopRunner(loop)) { try await ask() }.value)
     }
@@ -28,7 +30,7 @@ struct ConnectionPerLoopTests {
         try await group.shutdownGracefully()
     }
 
-    @Test("callers of a loop share its connection, and those of none the first")
+    @Test("commands in order take the first connection on every loop; others that of their loop, where they are on one")
     func connections() async throws {
         try await withLoops(3) { client, loops in
             var identities: [Int] = []
@@ -36,6 +38,7 @@ struct ConnectionPerLoopTests {
             #expect(Set(identities).count == 3)
             for (loop, known) in zip(loops, identities) { #expect(try await identity(client, on: loop) == known) }
             #expect(try await identity(client) == identities[0])
+            for loop in loops { #expect(try await identity(client, on: loop, .inOrder) == identities[0]) }
             #expect(client.isConnected)
             #expect(client.statistics.connections == 3)
         }

@@ -49,10 +49,10 @@ struct FailureTests {
                 for caller in 0..<64 { group.addTask { try await self.count(client, tally, key: "n\(caller)") } }
                 try await withClient(server.url) { killer in
                     for round in 1...10 {
-                        let before = tally.answered.load(ordering: .acquiring)
+                        let (before, lost) = (tally.answered.load(ordering: .acquiring), tally.lost.load(ordering: .acquiring))
                         try await eventually("no load") { tally.answered.load(ordering: .acquiring) > before + 500 }
                         if round.isMultiple(of: 2) {
-                            // All callers wait for a server that holds their writes back, and none of their commands is still here.
+                            // All wait for a server that holds writes back; none of their commands is still here, some answers may come.
                             _ = try await killer.send(RedisCommand("CLIENT", "PAUSE", "600000", "WRITE"))
                             try await eventually("not all wait on the wire") {
                                 let statistics = client.statistics
@@ -62,12 +62,12 @@ struct FailureTests {
                         _ = try await killer.send(RedisCommand("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
                         _ = try await killer.send(RedisCommand("CLIENT", "UNPAUSE"))
                         try await eventually("no reconnect") { client.isConnected && client.statistics.connections == round + 1 }
+                        if round.isMultiple(of: 2) { try await eventually("none lost") { tally.lost.load(ordering: .acquiring) > lost } }
                     }
                 }
                 tally.isOver.store(true, ordering: .releasing)
                 try await group.waitForAll()
             }
-            #expect(tally.lost.load(ordering: .acquiring) >= 5 * 64, "those of the even rounds at least")
             #expect(client.statistics.unansweredCommands == 0)
             #expect(client.statistics.unwrittenBytes == 0)
         }

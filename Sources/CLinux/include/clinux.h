@@ -11,7 +11,7 @@ int clinux_epoll_control(int epoll, int op, int descriptor, uint32_t events);
 int clinux_epoll_wait(int epoll, int *descriptors, uint32_t *events, int max, int timeout_ms);
 /* Names the calling thread (15 bytes at most). */
 void clinux_set_thread_name(const char *name);
-/* Of the calling thread alone (setpriority(2): on Linux threads differ); 0 is usual, 19 the last to run. A thread may only raise it.
+/* Of the calling thread alone (setpriority(2): on Linux threads differ); 0 is usual, 19 the last to run. Raising it needs no right.
    Returns 0, or -1 with errno set. */
 int clinux_set_thread_nice(int nice);
 int clinux_thread_nice(void);

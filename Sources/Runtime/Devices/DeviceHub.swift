@@ -37,6 +37,8 @@ public final class DeviceHub: Sendable {
     let runs: RunService
     let gate: ToolGate
     let limiter: TenantLimiter
+    /// Jobs are done on them in turn.
+    private let loops: LoopExecutors?
     let logger: Logger
     let sessions: DeviceSessions
     let presence: DevicePresence
@@ -53,7 +55,7 @@ public final class DeviceHub: Sendable {
 
     init(
         configuration: GatewayConfiguration, replicaID: ReplicaID, database: Database, redis: RedisClient, subscriber: RedisSubscriber,
-        runs: RunService, gate: ToolGate, limiter: TenantLimiter, metrics: MetricsRegistry, logger: Logger
+        runs: RunService, gate: ToolGate, limiter: TenantLimiter, loops: LoopExecutors? = nil, metrics: MetricsRegistry, logger: Logger
     ) {
         self.configuration = configuration
         self.replicaID = replicaID
@@ -63,6 +65,7 @@ public final class DeviceHub: Sendable {
         self.runs = runs
         self.gate = gate
         self.limiter = limiter
+        self.loops = loops
         self.logger = logger
         sessions = DeviceSessions(database)
         presence = DevicePresence(redis: redis, replicaID: replicaID)
@@ -245,7 +248,7 @@ public final class DeviceHub: Sendable {
                     running -= 1
                 }
                 running += 1
-                group.addTask { await self.perform(job) }
+                group.addTask(executorPreference: loops?.next()) { await self.perform(job) }
             }
         }
     }

@@ -21,10 +21,17 @@ public struct DeviceMessageOutline: Sendable, Equatable {
     private var name: [UInt8] = []
     private var isValue = false
     private var found: (type: [UInt8]?, callID: [UInt8]?) = (nil, nil)
+    private var isAmbiguous = false
 
     private static let longestText = 64
 
     public init() {}
+
+    /// Of a message that is there as a whole.
+    init(whole message: [UInt8]) {
+        byteCount = message.count
+        for byte in message { read(byte) }
+    }
 
     public static func == (one: Self, other: Self) -> Bool { one.byteCount == other.byteCount && one.callID == other.callID }
 
@@ -33,6 +40,9 @@ public struct DeviceMessageOutline: Sendable, Equatable {
         if let type = found.type, type != Array("tool.result".utf8) { return nil }
         return found.callID.map { String(decoding: $0, as: UTF8.self) }
     }
+
+    /// The same of a message that says what it is, and names one call: text that broke out of its string cannot name another.
+    var certainCallID: String? { found.type == nil || isAmbiguous ? nil : callID }
 
     public mutating func read(_ bytes: some Collection<UInt8>) {
         byteCount += bytes.count
@@ -75,7 +85,13 @@ public struct DeviceMessageOutline: Sendable, Equatable {
         guard depth == 1 else { return }
         guard isValue else { return name = isTextKept ? text : [] }
         guard isTextKept else { return }
-        if name == Array("type".utf8) { found.type = found.type ?? text }
-        if name == Array("callId".utf8) { found.callID = found.callID ?? text }
+        if name == Array("type".utf8) {
+            isAmbiguous = isAmbiguous || found.type.map { $0 != text } ?? false
+            found.type = found.type ?? text
+        }
+        if name == Array("callId".utf8) {
+            isAmbiguous = isAmbiguous || found.callID.map { $0 != text } ?? false
+            found.callID = found.callID ?? text
+        }
     }
 }

@@ -99,9 +99,7 @@ extension DeviceSession {
     /// An answer that cannot be used is its call's failure too: the device holds the call for finished, and nobody else would end it before
     /// its deadline. As with a result that is too large, that is no violation: what a device answers wrongly costs it no other call.
     private func receive(malformed frame: [UInt8], _ text: String) -> Work {
-        var outline = DeviceMessageOutline()
-        outline.read(frame)
-        guard isRegistered, let callID = outline.callID, CallID(callID) != nil else {
+        guard isRegistered, let callID = DeviceMessageOutline(whole: frame).certainCallID, CallID(callID) != nil else {
             violation("malformed_frame", text)
             return .none
         }

@@ -29,16 +29,22 @@ public final class FeedHub: Sendable {
     private let claims: Claims
     private let history: FeedHistory
     private let subscriber: RedisSubscriber
+    private let loops: LoopExecutors?
     private let logger: Logger
     private let state = Mutex(State())
     private let fillRequests = Signal()
     private let watchers = Atomic<Int>(0)
 
-    init(database: Database, stream: RunStream, subscriber: RedisSubscriber, metrics: MetricsRegistry, logger: Logger) {
+    /// Feeds are filled on `loops` in turn.
+    init(
+        database: Database, stream: RunStream, subscriber: RedisSubscriber, loops: LoopExecutors? = nil, metrics: MetricsRegistry,
+        logger: Logger
+    ) {
         self.database = database
         claims = Claims(database)
         history = FeedHistory(database: database, stream: stream)
         self.subscriber = subscriber
+        self.loops = loops
         self.logger = logger
         metrics.gauge("hsafa_feeds", help: "Runs that are watched in this process.") { [weak self] in
             Double(self?.state.withLock { $0.feeds.count } ?? 0)
@@ -171,7 +177,9 @@ public final class FeedHub: Sendable {
             switch push {
             // What came before the confirmation, or while the connection was away, is read from the log.
             case .subscribed: self.requestFill(feed)
-            case .message(let message): self.deliver(RunStream.decode(message, after: feed.lastSeq), to: feed)
+            case .message(let message):
+                guard let frames = RunStream.decode(message, after: feed.lastSeq) else { return self.requestFill(feed) }
+                self.deliver(frames, to: feed)
             case .disconnected: break
             }
         }
@@ -232,7 +240,7 @@ public final class FeedHub: Sendable {
                 return state.toFill
             }
             await withDiscardingTaskGroup { group in
-                for feed in feeds { group.addTask { await self.fill(feed) } }
+                for feed in feeds { group.addTask(executorPreference: loops?.next()) { await self.fill(feed) } }
             }
         }
     }

@@ -74,7 +74,7 @@ public struct RateLimits: Sendable {
     public static var scriptSHA1: String { script.sha1 }
 
     public func ask(_ question: RateQuestion) async throws(RedisError) -> RateAnswer {
-        try Self.answer(try await redis.evaluate(question.call), question, nil)
+        try Self.answer(try await redis.evaluate(question.call, .anyOrder), question, nil)
     }
 
     /// The same, and a place for `holder`; it lapses unless it is renewed.

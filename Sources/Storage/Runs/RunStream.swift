@@ -55,7 +55,8 @@ public struct RunStream: Sendable {
         publish.append(RedisKeys.notify(run))
         publish.append(Self.encode(frames, last: last))
         commands.append(publish)
-        redis.post(commands)
+        // A frame that is overtaken leaves a hole, in the window and at a feed, and a hole is read from Postgres.
+        redis.post(commands, .anyOrder)
     }
 
     /// Frames after a seq from the window; nil unless the window has the very next one, and then only as far as it has no hole.
@@ -68,7 +69,7 @@ public struct RunStream: Sendable {
         command.append("+")
         command.append("COUNT")
         command.append(limit)
-        guard let entries = try? await redis.send(command).array, !entries.isEmpty else { return nil }
+        guard let entries = try? await redis.send(command, .anyOrder).array, !entries.isEmpty else { return nil }
         var frames: [RunFrame] = []
         var expected = after + 1
         for entry in entries {
@@ -96,10 +97,11 @@ public struct RunStream: Sendable {
     }
 
     /// The frames of a notice that come after `known`. Mostly there are none, for who publishes hears its own notice: then nothing but the
-    /// first line is read. A malformed rest is left out, as a poll of Postgres stands behind it.
-    public static func decode(_ message: ByteBuffer, after known: Int64) -> [RunFrame] {
+    /// first line is read. nil: this is no notice, of another version maybe. A malformed rest is left out, as a poll of Postgres stands behind it.
+    public static func decode(_ message: ByteBuffer, after known: Int64) -> [RunFrame]? {
         var message = message
-        guard let last = lastSeq(&message), last > known else { return [] }
+        guard let last = lastSeq(&message) else { return nil }
+        guard last > known else { return [] }
         var frames: [RunFrame] = []
         while message.readableBytes > 0 {
             let view = message.readableBytesView
@@ -122,7 +124,7 @@ public struct RunStream: Sendable {
     private static func lastSeq(_ message: inout ByteBuffer) -> Int64? {
         var value: Int64 = 0
         for (length, byte) in message.readableBytesView.enumerated() {
-            if byte == UInt8(ascii: "\n") {
+            if byte == UInt8(ascii: "\n"), length > 0 {
                 message.moveReaderIndex(forwardBy: length + 1)
                 return value
             }
