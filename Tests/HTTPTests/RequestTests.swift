@@ -113,6 +113,19 @@ struct RequestTests {
         }
     }
 
+    @Test func `a body that needs less may be less: an enrolment's, and a secret's`() async throws {
+        let tenant = try await TestTenant.make()
+        func padded(_ text: String, to size: Int) -> String { text + String(repeating: " ", count: size - text.utf8.count) }
+        let secret = #"{"value":"12345678","hosts":["a.test"]}"#
+        let enrolment = #"{"unknown":1}"#
+        try await tenant.send("PUT", "/api/secrets/WIDE", padded(secret, to: Limits.maxSecretBodyBytes + 1)).expectProblem(413, "too_large")
+        try await tenant.send("GET", "/api/secrets/WIDE").expectProblem(405, "method_not_allowed")
+        #expect(try await tenant.send("PUT", "/api/secrets/WIDE", padded(secret, to: Limits.maxSecretBodyBytes)).status == 201)
+        let (atIt, over) = (Limits.maxEnrollmentBodyBytes, Limits.maxEnrollmentBodyBytes + 1)
+        try await tenant.send("POST", "/api/devices/enroll", padded(enrolment, to: atIt)).expectProblem(422, "invalid_body")
+        try await tenant.send("POST", "/api/devices/enroll", padded(enrolment, to: over)).expectProblem(413, "too_large")
+    }
+
     @Test(arguments: [false, true])
     func `a body may be as large as the bound and not a byte larger`(isChunked: Bool) async throws {
         let tenant = try await TestTenant.make()
