@@ -121,6 +121,14 @@ struct KeyTests {
         #expect(try await status(tenant.gateway, try fourth.string("key")) == 200)
         let listed = try await tenant.send("GET", "/api/keys").json()["data"]?.elements.map { $0["keyId"]?.string }
         #expect(listed?.filter { $0 == first.id }.count == 1)
+        // A time that it had not yet, and has from then on.
+        let end = Timestamp.now().adding(seconds: 5)
+        let fifth = try await tenant.send("POST", "/api/keys/\(first.id)/rotate", #"{"overlapSeconds":0,"expiresAt":"\#(end)"}"#)
+        #expect(try fifth.string("expiresAt") == end.description)
+        let last = try fifth.string("key")
+        #expect(try await eventually { try await status(tenant.gateway, last) == 401 })
+        #expect(Timestamp.now() >= end)
+        #expect(try await tenant.send("GET", "/api/keys/\(first.id)").json()["status"]?.string == "expired")
     }
 
     @Test func `an overlap ends by itself, also for a key that is cached`() async throws {
