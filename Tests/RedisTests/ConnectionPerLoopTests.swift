@@ -23,10 +23,13 @@ struct ConnectionPerLoopTests {
         return try #require(try await Task(executorPreference: LoopRunner(loop)) { try await ask() }.value)
     }
 
-    private func withLoops(_ count: Int, _ body: @escaping @Sendable (RedisClient, [any EventLoop]) async throws -> Void) async throws {
+    private func withLoops(
+        _ count: Int, _ change: (inout RedisConfiguration) -> Void = { _ in },
+        _ body: @escaping @Sendable (RedisClient, [any EventLoop]) async throws -> Void
+    ) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: count)
         let loops = Array(group.makeIterator()) as [any EventLoop]
-        try await withClient(SharedRedis.url, perLoopOf: group) { try await body($0, loops) }
+        try await withClient(SharedRedis.url, perLoopOf: group, change) { try await body($0, loops) }
         try await group.shutdownGracefully()
     }
 
@@ -56,6 +59,24 @@ struct ConnectionPerLoopTests {
             #expect(try await identity(client, on: loops[0]) == first)
             #expect(try await identity(client, on: loops[1]) != second)
             #expect(client.statistics.unansweredCommands == 0)
+        }
+    }
+
+    @Test("while a loop's connection is down its callers take the first")
+    func fallback() async throws {
+        let stayDown: (inout RedisConfiguration) -> Void = {
+            $0.reconnectMinimumMilliseconds = 600_000
+            $0.reconnectMaximumMilliseconds = 600_000
+        }
+        try await withLoops(2, stayDown) { client, loops in
+            let first = try await identity(client, on: loops[0])
+            let second = try await identity(client, on: loops[1])
+            try await withClient(SharedRedis.url) { other in
+                _ = try await other.send(RedisCommand("CLIENT", "KILL", "ID", String(second)))
+            }
+            try await eventually("loss not seen") { !client.statistics.isConnected }
+            #expect(client.isConnected)
+            #expect(try await identity(client, on: loops[1]) == first)
         }
     }
 
