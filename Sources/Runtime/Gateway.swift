@@ -88,7 +88,7 @@ public final class Gateway: Sendable {
         tenantPolicies = PolicyService(
             database: database, folder: policies, tenants: tenantPolicyBook, gate: gate, notices: TenantNotices(redis))
         hasher = PasswordHasher(
-            threads: Limits.hashThreads, maxQueued: Limits.maxQueuedHashes, parameters: configuration.argon2)
+            threads: Limits.hashThreads, maxQueued: configuration.maxQueuedHashes, parameters: configuration.argon2)
         egress = EgressGuard(
             loops: dependencies.eventLoopGroup, resolver: dependencies.resolver,
             rules: { [policies] in policies.current.egress?.adding(configuration.egress.allowances) ?? configuration.egress },

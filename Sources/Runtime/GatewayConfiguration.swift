@@ -32,6 +32,8 @@ public struct GatewayConfiguration: Sendable {
     /// Wrong keys that one address may show in a row, and how many more a second afterwards.
     public var failuresPerAddress = Limits.failuresPerAddress
     public var failuresPerAddressPerSecond = Limits.failuresPerAddressPerSecond
+    /// Keys that wait for their hash; what comes beyond is told to come again.
+    public var maxQueuedHashes = Limits.maxQueuedHashes
 
     public init(
         host: String = "127.0.0.1", port: Int = 3000, publicURL: String? = nil, policiesDirectory: String = "policies",

@@ -1,6 +1,7 @@
 import Domain
 import HsafaClient
 import Runtime
+import Storage
 import TestSupport
 import Testing
 
@@ -55,6 +56,37 @@ struct GuessingTests {
         #expect(statuses == Array(repeating: 401, count: Limits.failuresPerAddress) + Array(repeating: 429, count: 60))
         let tenant = try await TestTenant.make(on: gateway)
         #expect(try await guess(gateway, tenant.key, from: "198.51.100.1").status == 429)
+    }
+
+    @Test func `beyond the hash queue keys are told to come again, and known ones are served`() async throws {
+        let gateway = try await TestGateway.running(in: .fresh()) { $0.maxQueuedHashes = 1 }
+        let tenant = try await TestTenant.make(on: gateway)
+        #expect(try await tenant.send("GET", "/api/agents").status == 200)
+        // A key whose hash takes seconds: while one is computed and one waits, there is no room.
+        let slow = CredentialToken.generate(.apiKey)
+        _ = try await Bootstrap(owner: gateway.environment.owner).insertKey(
+            tenant: tenant.scope.tenantID, publicID: slow.id, name: "slow",
+            secretHash: "$argon2id$v=19$m=65536,t=48,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            scopes: [.agentsRead], isAdmin: false)
+        let answers = try await withThrowingTaskGroup(of: Answer.self) { group in
+            for _ in 0..<6 {
+                group.addTask { try await guess(gateway, AuthenticationTests.wrongSecret(slow.text)) }
+            }
+            var answers: [Answer] = []
+            while let answer = try await group.next() {
+                answers.append(answer)
+                // Nobody whom this process knows stands in that queue.
+                #expect(try await tenant.send("GET", "/api/agents").status == 200)
+            }
+            return answers
+        }
+        let refused = answers.filter { $0.status == 503 }
+        #expect(refused.count == 4 && answers.count - refused.count == 2, "\(answers.map(\.status))")
+        for answer in refused {
+            try answer.expectProblem(503, "unavailable")
+            #expect(answer.header("Retry-After").flatMap { Int($0) } ?? 0 >= 1)
+        }
+        for answer in answers where answer.status != 503 { try answer.expectProblem(401, "unauthorized") }
     }
 
     @Test func `what is no key at all costs nothing and counts for nothing`() async throws {

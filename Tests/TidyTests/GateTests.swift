@@ -32,8 +32,13 @@ struct GateTests {
         #expect(makers == ["Sources/Runtime/Gate/ToolPass.swift"])
         let pass = try #require(SourceTree.read("Sources/Runtime/Gate/ToolPass.swift"))
         #expect(pass.contains("fileprivate init(_ call: CallState, _ arguments: RawJSON, _ decision: PolicyDecision)"))
+        // They see the call through its pass: what was judged, and nothing beside it.
+        for path in ["Tools/ServerTools", "Tools/RequestCall", "Runs/ChildStart", "External/Delivery", "MCP/MCPTools"] {
+            let file = try #require(try sources().first { $0.path == "Sources/Runtime/\(path).swift" })
+            #expect(!file.lines.contains { $0.code.has("CallState") }, "\(path)")
+        }
         let server = try #require(SourceTree.read("Sources/Runtime/Tools/ServerTools.swift"))
-        #expect(server.contains("_ pass: ToolPass"))
+        #expect(server.contains("func perform(_ tool: ToolDefinition, _ pass: ToolPass)"))
         let child = try #require(SourceTree.read("Sources/Runtime/Runs/ChildStart.swift"))
         #expect(child.contains("_ pass: ToolPass"))
         let device = try #require(SourceTree.read("Sources/Runtime/Devices/DeviceDispatch.swift"))

@@ -8,6 +8,8 @@ public struct ToolPass: Sendable {
     let tool: String
     /// What was judged, and so what goes out.
     let arguments: RawJSON
+    /// As the log has it, policy's bound included; nil: the tool's own.
+    let timeoutSeconds: Int?
     /// Policy's bound of what comes of it; nil: it has none.
     let maxResultBytes: Int?
     let policyHash: String
@@ -16,6 +18,7 @@ public struct ToolPass: Sendable {
         callID = call.call.callID
         tool = call.call.name
         self.arguments = arguments
+        timeoutSeconds = call.timeoutSeconds
         maxResultBytes = call.maxResultBytes
         policyHash = decision.policyHash
     }

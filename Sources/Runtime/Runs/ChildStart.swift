@@ -8,9 +8,9 @@ extension RunPerformer {
     /// worker that dies before has done nothing, one that dies after has done everything.
     ///
     /// - Parameter pass: the gate's, for this call; there is no other way to have one.
-    func startChild(_ tool: AgentTool, _ call: CallState, _ pass: ToolPass, _ writer: RunWriter) async throws {
+    func startChild(_ tool: AgentTool, _ pass: ToolPass, _ writer: RunWriter) async throws {
         let callID = pass.callID
-        switch try await child(of: tool, call, pass.arguments, writer) {
+        switch try await child(of: tool, pass, writer) {
         case .failure(let error):
             try await writer.transition { RunMachine.record(.failed(error, source: .gateway), of: callID, in: $0) }
         case .success(let child):
@@ -19,7 +19,7 @@ extension RunPerformer {
             {
                 let error = ToolError(
                     code: "too_many_runs",
-                    message: "The runs below one run are at most \(Limits.maxRunsOfTree), and these are; go on without \(call.call.name).")
+                    message: "The runs below one run are at most \(Limits.maxRunsOfTree), and these are; go on without \(pass.tool).")
                 return try await writer.transition { RunMachine.record(.failed(error, source: .gateway), of: callID, in: $0) }
             }
             // Somebody may have ended the call first.
@@ -28,12 +28,12 @@ extension RunPerformer {
     }
 
     private func child(
-        of tool: AgentTool, _ call: CallState, _ arguments: RawJSON, _ writer: RunWriter
+        of tool: AgentTool, _ pass: ToolPass, _ writer: RunWriter
     ) async throws -> Result<NewChildRun, ToolError> {
         let (scope, runID) = (writer.claimed.scope, writer.claimed.runID)
         let tenant = database.tenant(scope)
         let message: String
-        do { message = try tool.input(try arguments.document().root) } catch let error as TemplateError {
+        do { message = try tool.input(try pass.arguments.document().root) } catch let error as TemplateError {
             return .failure(ToolError(code: "invalid_message", message: error.message))
         }
         let origin = await writer.state.parent
@@ -41,7 +41,7 @@ extension RunPerformer {
         guard depth <= Limits.maxChildDepth else {
             return .failure(
                 ToolError(
-                    code: "too_deep", message: "Agents call agents at most \(Limits.maxChildDepth) deep; go on without \(call.call.name)."))
+                    code: "too_deep", message: "Agents call agents at most \(Limits.maxChildDepth) deep; go on without \(pass.tool)."))
         }
         guard let agent = try await tenant.agent(named: tool.agentName) else {
             return .failure(ToolError(code: "agent_not_found", message: "There is no agent \(tool.agentName)."))
@@ -57,12 +57,12 @@ extension RunPerformer {
         if let refusal = try await limiter.admit(scope, .childRun).refusal {
             return .failure(
                 ToolError(
-                    code: refusal.code, message: "This tenant's runs a minute are used up; go on without \(call.call.name), or later."))
+                    code: refusal.code, message: "This tenant's runs a minute are used up; go on without \(pass.tool), or later."))
         }
         let child = NewChildRun(
             agentID: agent.agentID, agentName: agent.name, versionID: version,
-            parent: RunParent(runID: runID, callID: call.call.callID, rootRunID: root, depth: depth, output: tool.output),
-            message: message, deadlineSeconds: call.timeoutSeconds ?? Limits.defaultToolSeconds)
+            parent: RunParent(runID: runID, callID: pass.callID, rootRunID: root, depth: depth, output: tool.output),
+            message: message, deadlineSeconds: pass.timeoutSeconds ?? Limits.defaultToolSeconds)
         guard child.created.data.bytes.count <= Limits.maxConversationBytes else {
             return .failure(
                 ToolError(

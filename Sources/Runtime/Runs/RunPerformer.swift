@@ -161,8 +161,8 @@ struct RunPerformer: Sendable {
         if let tool = config.tool(named: name) {
             // Asked again: policy may have changed since the call was requested.
             guard let pass = try await gate.pass(call, writer) else { return }
-            if case .agent(let agent) = tool.serverKind { return try await startChild(agent, call, pass, writer) }
-            switch try await tools.perform(tool, call, pass) {
+            if case .agent(let agent) = tool.serverKind { return try await startChild(agent, pass, writer) }
+            switch try await tools.perform(tool, pass) {
             case .outcome(let now): outcome = now
             case .due(let time): return try await writer.transition { RunMachine.schedule(call.call.callID, at: time, in: $0) }
             }

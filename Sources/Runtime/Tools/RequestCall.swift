@@ -5,18 +5,16 @@ import Storage
 /// One call of a `request` tool: filled in, sent through the guard, its answer read.
 struct RequestCall: Sendable {
     let tool: RequestTool
-    let callID: CallID
+    let pass: ToolPass
     let timeoutSeconds: Int
-    /// Policy's; nil: it has none.
-    let maxResultBytes: Int?
     let egress: EgressGuard
     let tenant: TenantScope
     let secrets: [Secret]
     let values: SecretValues
 
-    func outcome(_ arguments: RawJSON) async throws -> ToolOutcome {
+    func outcome() async throws -> ToolOutcome {
         do {
-            let filled = try fill(arguments)
+            let filled = try fill()
             return read(try await egress.send(outbound(filled), for: tenant), method: filled.method)
         } catch let error as TemplateError {
             return failed("invalid_request", error.message)
@@ -29,8 +27,8 @@ struct RequestCall: Sendable {
         .failed(ToolError(code: code, message: message), source: .server)
     }
 
-    private func fill(_ arguments: RawJSON) throws -> FilledRequest {
-        let root = try arguments.document().root
+    private func fill() throws -> FilledRequest {
+        let root = try pass.arguments.document().root
         let used = secrets.filter { tool.secretNames.contains($0.name) }
         let filled = try tool.filled(TemplateValues(arguments: root, secrets: used))
         for secret in used where !secret.mayGo(to: filled.url) {
@@ -46,7 +44,7 @@ struct RequestCall: Sendable {
         }
         add("accept", "application/json, text/*;q=0.9, */*;q=0.1")
         add("user-agent", "hsafa-gateway")
-        if !["GET", "HEAD"].contains(filled.method) { add("idempotency-key", callID.description) }
+        if !["GET", "HEAD"].contains(filled.method) { add("idempotency-key", pass.callID.description) }
         let bound = min(timeoutSeconds, Limits.maxRequestToolSeconds) * 1000
         return OutboundRequest(
             method: filled.method, url: filled.url, headers: headers, body: filled.body,
@@ -74,6 +72,6 @@ struct RequestCall: Sendable {
             return failed("not_text", "\(response.url.host) answered \(response.body.count) bytes of \(named), which is no text.")
         }
         return response.isCut
-            ? .part(text, maxBytes: maxResultBytes, source: .server) : .result(ResultCut.string(text), source: .server)
+            ? .part(text, maxBytes: pass.maxResultBytes, source: .server) : .result(ResultCut.string(text), source: .server)
     }
 }

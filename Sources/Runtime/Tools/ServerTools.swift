@@ -35,23 +35,28 @@ struct ServerTools: Sendable {
         case due(Timestamp)
     }
 
-    /// - Parameter pass: the gate's, for this call; there is no other way to have one.
-    func perform(_ tool: ToolDefinition, _ call: CallState, _ pass: ToolPass) async throws -> Performed {
-        if case .waiting(let waiting) = tool.serverKind { return begin(waiting, call, seconds: seconds(of: tool, call)) }
-        return .outcome(values.cut(from: try await outcome(of: tool, call)))
+    /// - Parameter pass: the gate's, for this call; there is no other way to have one. What was judged is what is carried out: the
+    ///   arguments and bounds are the pass's.
+    func perform(_ tool: ToolDefinition, _ pass: ToolPass) async throws -> Performed {
+        guard tool.name == pass.tool else {
+            let error = ToolError(code: "not_a_server_tool", message: "The gate let \(pass.tool) through, and not \(tool.name).")
+            return .outcome(.failed(error, source: .gateway))
+        }
+        if case .waiting(let waiting) = tool.serverKind { return begin(waiting, pass, seconds: seconds(of: tool, pass)) }
+        return .outcome(values.cut(from: try await outcome(of: tool, pass)))
     }
 
     /// Policy may have given the call less time than the tool asks for.
-    private func seconds(of tool: ToolDefinition, _ call: CallState) -> Int { min(tool.timeoutSeconds, call.timeoutSeconds ?? .max) }
+    private func seconds(of tool: ToolDefinition, _ pass: ToolPass) -> Int { min(tool.timeoutSeconds, pass.timeoutSeconds ?? .max) }
 
     /// A wait is bounded by the call's time-out, counted from here: from here on the call has its run's time, so one that fills its time-out
     /// to the second fires. One that would end after its run could only fail it: the model is told at once.
-    private func begin(_ waiting: WaitingTool, _ call: CallState, seconds: Int) -> Performed {
+    private func begin(_ waiting: WaitingTool, _ pass: ToolPass, seconds: Int) -> Performed {
         func failed(_ code: String, _ message: String) -> Performed {
             .outcome(values.cut(from: .failed(ToolError(code: code, message: message), source: .server)))
         }
         let now = Timestamp.now()
-        guard let root = try? (call.arguments ?? .emptyObject).document().root else {
+        guard let root = try? pass.arguments.document().root else {
             return failed("invalid_arguments", "The arguments are no JSON.")
         }
         let due: Timestamp
@@ -65,21 +70,19 @@ struct ServerTools: Sendable {
         return .due(due)
     }
 
-    private func outcome(of tool: ToolDefinition, _ call: CallState) async throws -> ToolOutcome {
-        let arguments = call.arguments ?? .emptyObject
-        let seconds = seconds(of: tool, call)
+    private func outcome(of tool: ToolDefinition, _ pass: ToolPass) async throws -> ToolOutcome {
+        let seconds = seconds(of: tool, pass)
         switch tool.serverKind {
         case .static(let output): return .result(output, source: .server)
-        case .passThrough: return .result(arguments, source: .server)
-        case .compute(let expression): return Self.compute(expression, arguments)
+        case .passThrough: return .result(pass.arguments, source: .server)
+        case .compute(let expression): return Self.compute(expression, pass.arguments)
         case .request(let request):
             return try await RequestCall(
-                tool: request, callID: call.call.callID, timeoutSeconds: seconds, maxResultBytes: call.maxResultBytes, egress: egress,
-                tenant: tenant, secrets: secrets, values: values
-            ).outcome(arguments)
+                tool: request, pass: pass, timeoutSeconds: seconds, egress: egress, tenant: tenant, secrets: secrets, values: values
+            ).outcome()
         case .mcp(let server, let name):
             guard let place = servers.first(where: { $0.name == server }) else { break }
-            return try await mcp.perform(name, of: place, arguments: arguments, timeoutSeconds: seconds, connections)
+            return try await mcp.perform(name, of: place, arguments: pass.arguments, timeoutSeconds: seconds, connections)
         case .waiting, .agent, nil: break
         }
         return .failed(ToolError(code: "not_a_server_tool", message: "\(tool.name) does not run on the server."), source: .gateway)
