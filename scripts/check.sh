@@ -30,23 +30,19 @@ run_child swift test ${SWIFT_BUILD_FLAGS:-} --skip-build --disable-xctest --filt
 }
 
 say "The description is OpenAPI 3.1"
-install_missing python
+install_missing python lint
 python_environment description Tests/ContractTests/requirements.txt
 # openapi.released.yaml is compared with it, and must be readable as well.
 for file in openapi.yaml docs/openapi.released.yaml; do
     [[ ! -e $file ]] || run_child "$PYTHON_BIN/openapi-spec-validator" "$file"
 done
 
-if command -v shellcheck >/dev/null; then
-    say "Shell scripts"
-    shellcheck -x -P SCRIPTDIR scripts/*.sh docker/*.sh .ci/run
-fi
-if command -v yamllint >/dev/null; then
-    say "YAML"
-    yaml=()
-    for file in docker-compose.yml openapi.yaml policies/*.yaml; do
-        [[ ! -e $file ]] || yaml+=("$file")
-    done
-    yamllint --strict -d '{extends: relaxed, rules: {line-length: disable}}' "${yaml[@]}"
-fi
+say "The compose file is what the Compose Specification asks for"
+run_child "$PYTHON_BIN/check-jsonschema" --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+
+say "Shell scripts"
+shellcheck -x -P SCRIPTDIR scripts/*.sh docker/*.sh .ci/run
+
+say "YAML"
+yamllint --strict -d '{extends: relaxed, rules: {line-length: disable}}' docker-compose.yml openapi.yaml policies/*.yaml
 say "All is well"

@@ -22,7 +22,7 @@ die() {
 
 # Prints the apt packages that are missing. They are looked for by what they bring, so that a Postgres from another
 # source counts as well. Arguments: any of `build`, `postgres`, `redis`, `load`, `curl`, `python`, `java`,
-# `node`, `typescript`, `chromium`.
+# `node`, `typescript`, `chromium`, `lint`.
 missing_packages() {
     local kind
     for kind in "$@"; do
@@ -43,6 +43,10 @@ missing_packages() {
             java) command -v java >/dev/null || echo default-jre-headless ;;
             node) node_is_new_enough || echo nodejs ;;
             typescript) command -v tsc >/dev/null || echo node-typescript ;;
+            lint)
+                command -v shellcheck >/dev/null || echo shellcheck
+                command -v yamllint >/dev/null || echo yamllint
+                ;;
             chromium) command -v chromium >/dev/null || echo chromium fonts-dejavu-core ;;
         esac
     done

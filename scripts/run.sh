@@ -88,10 +88,8 @@ build() {
 
 start_servers() {
     clear_postgres_environment
-    if [[ -n ${DATABASE_URL:-} ]]; then
-        [[ -n ${DATABASE_OWNER_URL:-} ]] ||
-            die "DATABASE_URL is set, but DATABASE_OWNER_URL is not: migrations need the owner's role (scripts/roles.sql)"
-    fi
+    # As the gateway's own commands have it (docs/CONFIGURATION.md). A role that may not create tables is told so by the migration.
+    if [[ -n ${DATABASE_URL:-} ]]; then DATABASE_OWNER_URL=${DATABASE_OWNER_URL:-$DATABASE_URL}; fi
     [[ -z ${DATABASE_URL:-} || -z ${REDIS_URL:-} ]] || return 0
     choose_data_folder
     if [[ -z ${DATABASE_URL:-} ]]; then

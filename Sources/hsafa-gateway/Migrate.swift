@@ -21,6 +21,15 @@ struct Migrate: AsyncParsableCommand {
 
 /// A short use of the owner's connection.
 enum OwnerSession {
+    /// `insufficient_privilege` (Postgres, appendix A).
+    struct NotTheOwner: Error, CustomStringConvertible {
+        let cause: PostgresError
+
+        var description: String {
+            "\(cause). This needs the owner's role: set DATABASE_OWNER_URL to a connection as hsafa_owner (scripts/roles.sql makes it)."
+        }
+    }
+
     static func run(_ body: @escaping @Sendable (PostgresClient, Logger) async throws -> Void) async throws {
         let logger = LineLogHandler.makeLogger(level: .notice, isJSON: false)
         let configuration: PostgresConfiguration
@@ -39,7 +48,9 @@ enum OwnerSession {
             } catch { outcome = .failure(error) }
             client.shutDown()
             try await group.waitForAll()
-            try outcome.get()
+            do { try outcome.get() } catch let error as PostgresError where error.sqlState == "42501" {
+                throw NotTheOwner(cause: error)
+            }
         }
     }
 }
