@@ -109,6 +109,11 @@ extension PostgresTests {
                 #expect(try await client.value("SELECT \(optional)", as: [String?].self) == optional)
                 let ids = [UUID(), UUID()]
                 #expect(try await client.value("SELECT \(ids)", as: [UUID].self) == ids)
+                let truths = [true, false, true]
+                #expect(try await client.value("SELECT \(truths)", as: [Bool].self) == truths)
+                #expect(try await client.value("SELECT \(truths)::text", as: String.self) == "{t,f,t}")
+                let times = [0, -1, 1_700_000_000_123_456, .max].map { PostgresTimestamp(microsecondsSinceUnixEpoch: $0) }
+                #expect(try await client.value("SELECT \(times)", as: [PostgresTimestamp].self) == times)
                 let json = [PostgresJSON(Array("1".utf8)), PostgresJSON(Array("[]".utf8))]
                 #expect(try await client.value("SELECT \(json)", as: [PostgresJSON].self) == json)
                 #expect(try await client.value("SELECT count(*) FROM unnest(\([1, 2]), \([nil, "b"] as [String?]))", as: Int.self) == 2)

@@ -79,6 +79,57 @@ extension PostgresTests {
             }
         }
 
+        /// What callers were told of the rows that they wrote.
+        private final class Said: Sendable {
+            let next = Atomic<Int>(0)
+            let isOver = Mutex(false)
+            let rows = Mutex<(done: Set<Int>, undone: Set<Int>, open: Set<Int>)>(([], [], []))
+        }
+
+        @Test("what a restart is said to have left undone is not there, and what was answered is")
+        func restartKeepsItsWord() async throws {
+            let cluster = try ThrowawayCluster()
+            defer { cluster.remove() }
+            try await withClient(cluster.url, configure: { $0.connectTimeoutSeconds = 1 }) { client async throws in
+                _ = try await client.query("CREATE TABLE said (id int8 PRIMARY KEY)")
+                let said = Said()
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for caller in 0..<32 {
+                        group.addTask {
+                            while !said.isOver.withLock({ $0 }), !Task.isCancelled {
+                                let id = said.next.add(1, ordering: .relaxed).newValue
+                                do throws(PostgresError) {
+                                    _ = try await client.query("INSERT INTO said VALUES (\(id))", lane: caller % 4 == 0 ? .slow : .shared)
+                                    said.rows.withLock { _ = $0.done.insert(id) }
+                                } catch {
+                                    #expect(error.code == .connection)
+                                    said.rows.withLock { _ = error.mayHaveRun ? $0.open.insert(id) : $0.undone.insert(id) }
+                                }
+                            }
+                        }
+                    }
+                    for _ in 0..<2 {
+                        let before = said.rows.withLock { $0.done.count }
+                        try await eventually("rows are written") { said.rows.withLock { $0.done.count } > before + 500 }
+                        try cluster.stop()
+                        try await eventually("it is seen that it is away") { said.rows.withLock { !$0.undone.isEmpty } }
+                        try cluster.start()
+                    }
+                    let after = said.rows.withLock { $0.done.count }
+                    try await eventually("rows are written again") { said.rows.withLock { $0.done.count } > after + 500 }
+                    said.isOver.withLock { $0 = true }
+                    try await group.waitForAll()
+                }
+                let there = Set(try await client.query("SELECT id FROM said").map { try $0.decode(0, as: Int.self) })
+                let (done, undone, open) = said.rows.withLock { $0 }
+                #expect(done.subtracting(there).isEmpty, "answered, and not there")
+                #expect(there.isDisjoint(with: undone), "said not to have run, and there")
+                #expect(there.subtracting(done).isSubset(of: open))
+                // Both kinds came up, so that both were judged.
+                #expect(!undone.isEmpty && !open.isEmpty)
+            }
+        }
+
         @Test("while the server is stopped callers are told within the connect timeout that nothing ran")
         func stopped() async throws {
             let cluster = try ThrowawayCluster()

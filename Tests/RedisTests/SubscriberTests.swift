@@ -127,6 +127,38 @@ struct SubscriberTests {
         }
     }
 
+    @Test("a server that is killed and comes back has all its channels again")
+    func restarted() async throws {
+        let server = try await ThrowawayRedis.start()
+        defer { server.remove() }
+        try await withClient(server.url) { client in
+            try await withSubscriber(server.url) { subscriber in
+                var kept = Pushes()
+                let late = Mutex<[RedisPush]>([])
+                let subscription = subscriber.subscribe("kept", kept.handler)
+                let left = subscriber.subscribe("left") { push in late.withLock { $0.append(push) } }
+                #expect(await kept.next() == .subscribed)
+                server.kill()
+                #expect(await kept.next() == .disconnected)
+                // What is canceled or begun while there is no server holds once there is one.
+                left.cancel()
+                var begun = Pushes()
+                let other = subscriber.subscribe("begun", begun.handler)
+                try await server.start()
+                #expect(await kept.next() == .subscribed)
+                #expect(await begun.next() == .subscribed)
+                try await eventually("the client is not back") { client.isConnected }
+                #expect(try await client.send(RedisCommand("PUBLISH", "kept", "a")).int == 1)
+                #expect(try await client.send(RedisCommand("PUBLISH", "begun", "b")).int == 1)
+                #expect(try await client.send(RedisCommand("PUBLISH", "left", "c")).int == 0)
+                #expect(await kept.next() == .text("a"))
+                #expect(await begun.next() == .text("b"))
+                #expect(late.withLock { !$0.contains(.text("c")) })
+                withExtendedLifetime((subscription, other)) {}
+            }
+        }
+    }
+
     @Test("ten thousand channels are subscribed at once, and again after a loss")
     func manyChannels() async throws {
         let server = try await ThrowawayRedis.start()
