@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the official MCP SDK for the tests, each of its two lines in an environment of its own: .venv/mcp-1 and .venv/mcp-2. Does nothing
-# where what is wanted is there already.
+# Installs the official MCP SDK for the tests, each of its two lines, and releases of earlier years, in an environment of its own: .venv/mcp-1,
+# .venv/mcp-2 and so on. Does nothing where what is wanted is there already.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
@@ -25,5 +25,4 @@ mkdir -p .venv
 install_missing python
 exec 8>.venv/lock
 flock 8
-install_line 1
-install_line 2
+for line in 1 2 1.6 1.9 1.12; do install_line "$line"; done

@@ -3,8 +3,19 @@ import Synchronization
 
 /// A server of the official MCP SDK (Tests/MCPServers), in a process of its own. Ends when it is stopped, or when this process does.
 public final class MCPServerProcess: Sendable {
-    /// Which line of the SDK: 1 speaks 2024-11-05 to 2025-11-25, 2 speaks 2026-07-28 as well.
-    public enum Line: Int, Sendable, CaseIterable { case one = 1, two = 2 }
+    /// Which line of the SDK: 1 speaks 2024-11-05 to 2025-11-25, 2 speaks 2026-07-28 as well; the others are releases of the years when
+    /// an earlier version was the newest.
+    public enum Line: String, Sendable {
+        case one = "1"
+        case two = "2"
+        case of202411 = "1.6"
+        case of202503 = "1.9"
+        case of202506 = "1.12"
+
+        /// Of streamable HTTP; the earliest release redirects a path without its slash, which a client does not follow.
+        var path: String { self == .of202503 ? "/mcp/" : "/mcp" }
+        var program: String { self == .one || self == .two ? "server.py" : "before.py" }
+    }
 
     public enum Mode: String, Sendable {
         case http, json, stateless, resumable, sse, paged
@@ -47,7 +58,10 @@ public final class MCPServerProcess: Sendable {
         let (input, output) = (Pipe(), Pipe())
         do {
             process = try ChildProcess(
-                ["\(root)/.venv/mcp-\(line.rawValue)/bin/python", "\(root)/Tests/MCPServers/server.py", mode.rawValue, "\(wantedPort)"],
+                [
+                    "\(root)/.venv/mcp-\(line.rawValue)/bin/python", "\(root)/Tests/MCPServers/\(line.program)", mode.rawValue,
+                    "\(wantedPort)",
+                ],
                 input: input.fileHandleForReading.fileDescriptor, output: output.fileHandleForWriting.fileDescriptor, error: STDERR_FILENO)
         } catch {
             throw ServerFailure(description: "no MCP server: run scripts/mcp-servers.sh, as make test does (\(error))")
@@ -62,7 +76,7 @@ public final class MCPServerProcess: Sendable {
         }
         guard let port = Int(text.dropLast()) else { throw ServerFailure(description: "the MCP server \(line) \(mode) did not start") }
         self.port = port
-        url = "http://127.0.0.1:\(port)" + (mode == .sse ? "/sse" : "/mcp")
+        url = "http://127.0.0.1:\(port)" + (mode == .sse ? "/sse" : line.path)
     }
 
     /// SIGKILL: as a crash.
