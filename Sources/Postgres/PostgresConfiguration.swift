@@ -71,7 +71,30 @@ public struct PostgresConfiguration: Sendable {
             }
             next += 1
         }
+        try Self.check(options)
         self.options = options
+    }
+
+    private static let sslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+    /// What libpq looks at when it connects, and would be refused again and again. Values stay out of the text: which part of a
+    /// mistyped URL is the password, nobody knows.
+    private static func check(_ options: [Option]) throws(PostgresError) {
+        for option in options where !option.value.isEmpty {
+            switch option.keyword {
+            case "port":
+                // One for each host of a list.
+                let ports = option.value.split(separator: ",", omittingEmptySubsequences: false)
+                guard ports.allSatisfy({ $0.isEmpty || (Int($0).map { (1...65_535).contains($0) } ?? false) }) else {
+                    throw PostgresError(.configuration, "its port must be a number from 1 to 65535")
+                }
+            case "sslmode":
+                guard sslModes.contains(option.value) else {
+                    throw PostgresError(.configuration, "its sslmode must be one of \(sslModes.joined(separator: ", "))")
+                }
+            default: break
+            }
+        }
     }
 
     /// For connections of the lists' lane.

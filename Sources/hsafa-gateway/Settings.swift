@@ -45,7 +45,12 @@ struct Settings {
             docsDirectory: reader.text("docs.dir") ?? "viewer",
             argon2: try Self.argon2(reader), trustedProxies: try Self.trustedProxies(reader), limits: try reader.tenantLimits(),
             egress: try Self.egress(reader), masterKeys: try Self.masterKeys(reader))
+        guard gateway.metricsPort != port else {
+            throw SettingsError(description: "METRICS_PORT is \(port), as PORT is; give metrics a port of their own, or none")
+        }
         postgres = try Self.database(reader, "database.url")
+        // Serving does not use it; that it is wrong is better known now than at the next migration.
+        if reader.text("database.owner.url") != nil { _ = try Self.database(reader, "database.owner.url") }
         redis = try Self.redis(reader)
         (logLevel, isLogJSON) = try Self.logging(reader)
     }
@@ -178,8 +183,14 @@ struct SettingsReader {
 
     func url(_ key: String) throws -> String? {
         guard let text = text(key) else { return nil }
-        guard text.hasPrefix("http://") || text.hasPrefix("https://"), !text.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }) else {
-            throw SettingsError(description: "\(name(key)) is \(text); it must be an http or https URL")
+        let parts = URLComponents(string: text)
+        guard text.hasPrefix("http://") || text.hasPrefix("https://"), !text.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }),
+            let parts, parts.host?.isEmpty == false, parts.user == nil, parts.password == nil, parts.query == nil, parts.fragment == nil
+        else {
+            // Not repeated: it may hold a password.
+            throw SettingsError(
+                description: "\(name(key)) must be an http or https URL of a host, without user, query and fragment, "
+                    + "such as https://gateway.example.org")
         }
         return text
     }
