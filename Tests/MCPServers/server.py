@@ -72,6 +72,15 @@ def build(mode):
             settings["retry_interval"] = 50
     server = MCPServer("test", log_level="WARNING", **settings)
 
+    if mode == "gate":
+
+        def done(path: str = "", n: int = 0) -> str:
+            return "done"
+
+        for name in ("ok", "denied", "unknown", "args", "many", "minute", "ask", "late", "changed", "outrun"):
+            server.add_tool(done, name=name)
+        return server
+
     @server.tool(structured_output=False)
     def echo(text: str) -> str:
         """Says it again."""
@@ -156,14 +165,6 @@ def build(mode):
     @server.tool(structured_output=False)
     def place(region: str = Field(json_schema_extra={"x-mcp-header": "Region"}), count: int = 1) -> str:
         return f"{region} {count}"
-
-    if mode == "gate":
-
-        def done(path: str = "", n: int = 0) -> str:
-            return "done"
-
-        for name in ("ok", "denied", "unknown", "args", "many", "ask", "late", "changed", "outrun"):
-            server.add_tool(done, name=name)
 
     return server
 

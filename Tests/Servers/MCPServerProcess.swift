@@ -19,7 +19,7 @@ public final class MCPServerProcess: Sendable {
 
     public enum Mode: String, Sendable {
         case http, json, stateless, resumable, sse, paged
-        /// As http, with tools of the gate's cases beside the others.
+        /// As http, with the tools of the gate's cases and no others.
         case gate
     }
 

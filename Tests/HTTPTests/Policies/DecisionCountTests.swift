@@ -1,6 +1,8 @@
 import Domain
+import Foundation
 import HsafaClient
 import JSON
+import Runtime
 import TestSupport
 import Testing
 
@@ -34,5 +36,31 @@ struct DecisionCountTests {
         let rows = try await tenant.send("GET", "/api/audit?action=tool_call.decide").data()
         #expect(rows.count == 2, "one for each call, and none for what was shown")
         #expect(Set(rows.compactMap { $0["details"]?["tool"]?.string }) == ["echo", "ask"])
+    }
+
+    @Test func `a question that nothing comes of is not counted`() async throws {
+        let policies = try await PolicyGateway.running()
+        let tenant = try await TestTenant.make(on: policies.gateway)
+        let answer = try await tenant.send("POST", "/api/policies/evaluate", #"{"target":"server","tool":"echo","arguments":{}}"#)
+        #expect(try answer.string("decision") == "allow")
+        #expect(DecisionCounts(of: [policies]) == DecisionCounts())
+    }
+
+    /// What the table says of each is what the gate's cases hold over every kind of tool.
+    @Test func `the guide's table names every stage that is counted, and every action that a decision leaves`() async throws {
+        let guide = try String(contentsOfFile: TestEnvironment.repository + "/docs/POLICIES.md", encoding: .utf8)
+        let section = try #require(guide.components(separatedBy: "## What is on record\n").last)
+        let lines = section.split(separator: "\n").filter { $0.hasPrefix("|") }.dropFirst(2)
+        func names(_ cell: Int) -> [[String]] {
+            lines.map { line in
+                line.components(separatedBy: " | ")[cell].matches(of: /`([a-z_.]+)`/).map { String($0.1) }
+            }
+        }
+        let metrics = try await PolicyGateway.running().gateway.gateway.metrics.render()
+        let stages = metrics.matches(of: /hsafa_policy_decisions_total\{stage="([a-z]+)"/).map { String($0.1) }
+        #expect(Set(names(1).compactMap(\.first)) == Set(stages))
+        #expect(Set(stages).count == 5)
+        let actions = AuditAction.allCases.filter { ["tool_call", "agent_version"].contains($0.targetKind) }
+        #expect(Set(names(2).flatMap(\.self)) == Set(actions.map(\.rawValue)))
     }
 }

@@ -7,67 +7,10 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// The same cases over every kind of tool: what the gate says is what happens, wherever a tool is carried out.
+/// The same cases over every kind of tool: what the gate says is what happens, wherever a tool is carried out, and each of its decisions is
+/// on record as `docs/POLICIES.md` says.
 @Suite(.timeLimit(.minutes(10)))
 struct GateConformanceTests {
-    /// - Parameter prefix: of the names of tools.
-    static func policy(_ prefix: String, denied: [String] = ["denied"]) -> String {
-        func list(_ names: [String]) -> String { "[" + names.map { "\"\(prefix)\($0)\"" }.joined(separator: ", ") + "]" }
-        return """
-            version: 1
-            rules:
-              - id: ok
-                tools: \(list(["ok", "args", "many"]))
-                effect: allow
-              - id: few
-                tools: \(list(["many"]))
-                effect: allow
-                limits: { perRun: 1 }
-              - id: never
-                tools: \(list(denied))
-                effect: deny
-              - id: no-secrets
-                tools: \(list(["args"]))
-                when: { properties: { path: { pattern: "secret" } }, required: [path] }
-                effect: deny
-              - id: person
-                tools: \(list(["ask", "changed", "outrun"]))
-                effect: require_approval
-              - id: quick
-                tools: \(list(["late"]))
-                effect: require_approval
-                approval: { expiresSeconds: 1 }
-            """
-    }
-
-    static let tools = ["ok", "denied", "unknown", "args", "many", "ask", "late", "changed", "outrun"]
-
-    struct Row: Sendable {
-        let name: String
-        /// The tool that the model asks for, with what, and how often.
-        let tool: String
-        var arguments = "{}"
-        var times = 1
-        /// What the events of its calls are, in order.
-        let outcomes: [String]
-        var decision: String?
-    }
-
-    static let rows = [
-        Row(name: "allow", tool: "ok", arguments: #"{"path":"a"}"#, outcomes: ["result"]),
-        Row(name: "deny", tool: "denied", outcomes: ["denied_by_policy"]),
-        Row(name: "no rule", tool: "unknown", outcomes: ["no_rule_matched"]),
-        Row(name: "argument allowed", tool: "args", arguments: #"{"path":"open"}"#, outcomes: ["result"]),
-        Row(name: "argument denied", tool: "args", arguments: #"{"path":"secret"}"#, outcomes: ["denied_by_policy"]),
-        Row(name: "over limit", tool: "many", times: 2, outcomes: ["limit_per_run", "result"]),
-        Row(name: "approval given", tool: "ask", arguments: #"{"n":1}"#, outcomes: ["result"], decision: "approve"),
-        Row(name: "approval refused", tool: "ask", arguments: #"{"n":1}"#, outcomes: ["approval_denied"], decision: "deny"),
-        Row(name: "approval expired", tool: "late", outcomes: ["approval_expired"]),
-        Row(name: "other arguments approved", tool: "ask", arguments: #"{"n":1}"#, outcomes: ["result"], decision: "differ"),
-        Row(name: "policy denies before approval", tool: "changed", outcomes: ["denied_by_policy"], decision: "outdated"),
-        Row(name: "policy denies after approval", tool: "outrun", outcomes: ["denied_by_policy"], decision: "outrun"),
-    ]
-
     private static let table = Mutex<[String: [GateKind: String]]>([:])
 
     /// Two processes over one database, each with its folder: people and tool clients talk to `front`, `back` works on the runs.
@@ -78,6 +21,14 @@ struct GateConformanceTests {
         let tenant: TestTenant
 
         func set(_ policy: String) throws { for policies in [front, back] { try policies.set(policy) } }
+        var policy: String { GateCase.policy(kind.prefix) }
+        var counts: DecisionCounts { DecisionCounts(of: [front, back]) }
+        /// Of the policies in force, which are the same ones in both.
+        func policyHash() throws -> String {
+            let hashes = [front, back].map { $0.gateway.gateway.policies.current.hash }
+            try #require(hashes[0] == hashes[1])
+            return hashes[0]
+        }
         /// Takes the tenant's calls out of what is due, in the database alone.
         func hold(_ isHeld: Bool) async throws {
             _ = try await front.gateway.environment.owner.query(
@@ -85,7 +36,7 @@ struct GateConformanceTests {
                 scope: tenant.scope.tenantID.description, lane: .alone)
         }
         /// The same, after somebody thought better of it.
-        func stricter(_ tool: String) -> String { policy(kind.prefix, denied: ["denied", tool]) }
+        func stricter(_ tool: String) -> String { GateCase.policy(kind.prefix, denied: ["denied", tool]) }
     }
 
     @Test(arguments: GateKind.allCases.filter { GateKind.refused[$0] == nil })
@@ -99,19 +50,20 @@ struct GateConformanceTests {
         let places = try await GateKind.Places.shared.value
         var device = try await stage.tenant.device()
         // The call that policy outruns waits for a device.
-        device.tools = Self.tools.filter { $0 != "outrun" }
+        device.tools = GateCase.tools.map(\.key).filter { $0 != "outrun" }
         try await stage.tenant.agent(GateKind.Places.agent, steps: [Config.says])
         if kind == .delivery { _ = try await External.rotate(stage.tenant) }
-        for (index, row) in Self.rows.enumerated() {
+        var agents: [Agent] = []
+        for (index, row) in GateCase.all.enumerated() {
             let call = #"{"name":"\#(kind.prefix)\#(row.tool)","arguments":\#(row.arguments)}"#
             let step = #"{"toolCalls":[\#(Array(repeating: call, count: row.times).joined(separator: ","))]}"#
-            let config = kind.config("row-\(index)", steps: [step, Config.tellsResult], tools: Self.tools, places)
-            _ = try await stage.tenant.client.agents.create(name: "row-\(index)", config: config)
+            let config = kind.config("row-\(index)", steps: [step, Config.tellsResult], tools: GateCase.tools.map(\.key), places)
+            agents.append(try await stage.tenant.client.agents.create(name: "row-\(index)", config: config))
         }
-        try stage.set(Self.policy(kind.prefix))
+        try stage.set(stage.policy)
         try await device.connected(front.gateway) { socket async throws in
-            for (index, row) in Self.rows.enumerated() {
-                let outcomes = try await perform(row, index, stage, socket)
+            for (row, agent) in zip(GateCase.all, agents) {
+                let outcomes = try await perform(row, agent, stage, socket)
                 #expect(outcomes == row.outcomes, "\(row.name) for \(kind.rawValue)")
                 Self.table.withLock { $0[row.name, default: [:]][kind] = outcomes.joined(separator: ", ") }
             }
@@ -119,42 +71,44 @@ struct GateConformanceTests {
         Self.table.withLock { table in
             guard table.values.allSatisfy({ $0.count == GateKind.allCases.count - GateKind.refused.count }) else { return }
             let kinds = GateKind.allCases.filter { GateKind.refused[$0] == nil }
-            let lines = Self.rows.map { row in ([row.name] + kinds.map { table[row.name]?[$0] ?? "" }).joined(separator: " | ") }
+            let lines = GateCase.all.map { row in ([row.name] + kinds.map { table[row.name]?[$0] ?? "" }).joined(separator: " | ") }
             print("GATE case | " + kinds.map(\.rawValue).joined(separator: " | ") + "\n" + lines.joined(separator: "\n"))
         }
     }
 
-    private func perform(_ row: Row, _ index: Int, _ stage: Stage, _ socket: RawSocket) async throws -> [String] {
+    private func perform(_ row: GateCase, _ agent: Agent, _ stage: Stage, _ socket: RawSocket) async throws -> [String] {
         let tenant = stage.tenant
-        let run = try await tenant.start("row-\(index)")
-        if let decision = row.decision { try await decide(decision, run, row, stage) }
-        if row.outcomes.contains("result") { try await answer(run, stage, socket) }
+        let (hash, before) = (try stage.policyHash(), stage.counts)
+        let run = try await tenant.start(agent.name)
+        if let person = row.person { try await decide(person, run, row, stage) }
+        if row.goOut > 0 { try await answer(run, stage, socket) }
         let events = try await tenant.events(run)
         #expect(events.last?.type == "run.completed", "\(row.name): \(events.last?.type ?? "")")
-        try await check(run, row, tenant)
-        try stage.set(Self.policy(stage.kind.prefix))
-        return events.compactMap { event in
+        try await checkRows(run, row, agent, stage, atCall: hash)
+        try await checkCounts(run, row, stage, since: before, steps: events.count { $0.type == "step.started" })
+        try stage.set(stage.policy)
+        return try events.compactMap { event in
             switch event.type {
-            case "tool.result.received": "result"
+            case "tool.result.received": try event.json()["error"].map { "failed: \($0.rawJSON.string)" } ?? "result"
             case "tool.call.denied": event["reason"]
             default: nil
             }
         }
     }
 
-    private func decide(_ decision: String, _ run: String, _ row: Row, _ stage: Stage) async throws {
+    private func decide(_ person: GateCase.Person, _ run: String, _ row: GateCase, _ stage: Stage) async throws {
         let tenant = stage.tenant
         let (call, hash) = try await tenant.approval(of: run)
         // Before it is decided nobody's answer counts.
         let early = try await tenant.answer(run, call)
         #expect(early.status == 409, "\(early.text)")
         #expect(try await tenant.snapshot(run)["pendingCalls"]?.count == 0)
-        switch decision {
-        case "deny": #expect(try await tenant.decide("deny", run, call, #"{"reason":"no"}"#).string("status") == "denied")
-        case "outdated":
+        switch person {
+        case .denies: #expect(try await tenant.decide("deny", run, call, #"{"reason":"no"}"#).string("status") == "denied")
+        case .isOutdated:
             try stage.set(stage.stricter(row.tool))
             try await tenant.decide("approve", run, call).expectProblem(409, "denied_by_policy")
-        case "outrun":
+        case .isOutrun:
             // What carries out server tools knows before the person does; whoever hears a client's answer learns of it in between.
             try stage.back.set(stage.stricter(row.tool))
             // Either process posts, also the one that does not know yet: until both do, nothing of this tenant is due.
@@ -165,8 +119,8 @@ struct GateConformanceTests {
             if stage.kind == .browser || stage.kind == .external {
                 try await tenant.answer(run, call).expectProblem(409, "denied_by_policy")
             }
-        default:
-            if decision == "differ" { try await approveAnother(call, hash, run, tenant) }
+        case .approves, .differs:
+            if person == .differs { try await approveAnother(call, hash, run, tenant) }
             #expect(try await tenant.decide("approve", run, call, #"{"callHash":"\#(hash)"}"#).string("status") == "approved")
         }
         for again in ["approve", "deny"] {
@@ -208,18 +162,49 @@ struct GateConformanceTests {
         }
     }
 
-    /// Every decision has its row, and the arguments are in none of them.
-    private func check(_ run: String, _ row: Row, _ tenant: TestTenant) async throws {
-        let rows = try await tenant.send("GET", "/api/audit?action=tool_call.decide&limit=200").data()
-            .filter { $0["details"]?["runId"]?.string == run }
-        #expect(rows.count >= row.times, "\(row.name)")
-        for decision in rows {
-            #expect(decision["actor"]?["kind"]?.string == "agent")
-            let details = decision["details"]
-            #expect(details?["policyHash"]?.string?.hasPrefix("sha256:") == true)
-            #expect(details?["argumentsHash"]?.string?.hasPrefix("sha256:") == true)
-            #expect((details?["rules"]?.count ?? 0) > 0 || row.name == "no rule")
-            #expect(details?["agentName"]?.string?.hasPrefix("row-") == true)
+    // MARK: On record
+
+    /// Every decision that settles something has its row, and there is no other; the arguments are in none of them.
+    private func checkRows(_ run: String, _ row: GateCase, _ agent: Agent, _ stage: Stage, atCall hash: String) async throws {
+        let tenant = stage.tenant
+        let all = try await tenant.send("GET", "/api/audit?limit=200").data().filter { $0["details"]?["runId"]?.string == run }
+        func rows(_ action: AuditAction) -> [JSONNode] { all.filter { $0["action"]?.string == action.rawValue } }
+        func record(_ decision: GateCase.Decision, _ hash: String) -> GateRecord {
+            GateRecord(decision, of: row, stage.kind, run, agent: (agent.agentId, agent.name), policyHash: hash)
         }
+        var expected = row.atCall.map { record($0, hash) }
+        if let later = row.later {
+            let laterHash = try stage.policyHash()
+            #expect(laterHash != hash)
+            expected.append(record(later, laterHash))
+        }
+        let found = rows(.toolCallDecide)
+        let place = "\(row.name) for \(stage.kind.rawValue)"
+        // In any order: those of one step are written together.
+        func tally(_ records: [GateRecord]) -> [GateRecord: Int] { records.reduce(into: [:]) { $0[$1, default: 0] += 1 } }
+        #expect(tally(found.map(GateRecord.init)) == tally(expected), "\(place)")
+        for decision in found { #expect(Set(decision["details"]?.members.map(\.key) ?? []) == GateRecord.fields, "\(place)") }
+        let calls = try await tenant.send("GET", "/api/runs/\(run)/tool-calls").data().compactMap { $0["callId"]?.string }
+        #expect(calls.count == row.times, "\(place)")
+        #expect(Set(found.compactMap { $0["target"]?["id"]?.string }) == Set(calls), "\(place)")
+        #expect(Set(found.compactMap { $0["target"]?["kind"]?.string }) == ["tool_call"], "\(place)")
+        for action in [AuditAction.toolCallApprove, .toolCallDeny] {
+            #expect(rows(action).count == row.signed.count { $0 == action }, "\(action.rawValue): \(place)")
+        }
+        // The run says which version of the agent it was.
+        #expect(try await tenant.snapshot(run)["agentVersionId"]?.string == agent.currentVersionId, "\(place)")
+    }
+
+    private func checkCounts(_ run: String, _ row: GateCase, _ stage: Stage, since before: DecisionCounts, steps: Int) async throws {
+        #expect(steps == 2)
+        var sent = row.goOut
+        if stage.kind == .device, sent > 0 {
+            let attempts = try await stage.tenant.send("GET", "/api/runs/\(run)/tool-calls").data().compactMap { $0["attempts"]?.int }
+            sent = max(sent, attempts.reduce(0, +))
+        }
+        let expected = before + row.counts(stage.kind, steps: steps, sent: sent)
+        // What is denied is written first and counted then.
+        let isCounted = await eventually(within: 10) { stage.counts == expected }
+        #expect(isCounted, "\(row.name) for \(stage.kind.rawValue): \(stage.counts.counts) instead of \(expected.counts)")
     }
 }
