@@ -24,12 +24,11 @@ public struct AgentService: Sendable {
         guard Names.isValid(name) else { throw GatewayError.invalidBody(JSONViolation(pointer: "/name", message: Names.rule)) }
         let id = AgentID.generate()
         guard let config else { return (try await insert(id, name: name, description: description, in: tenant, by: author), nil) }
-        // Checked before a transaction is opened for it.
-        _ = try await checked(config, in: tenant, pointer: "/config", agentName: name, configHash: nil, by: author)
+        // Checked before a transaction is opened for it, and once: what was decided is counted.
+        let check = try await checked(config, in: tenant, pointer: "/config", agentName: name, configHash: nil, by: author)
         return try await tenant.inTransaction { tenant in
             _ = try await insert(id, name: name, description: description, in: tenant, by: author)
-            let (published, _) = try await publish(
-                id, in: tenant, config: config, pointer: "/config", version: version, configHash: nil, metadata: nil, by: author)
+            let (published, _) = try await publish(id, in: tenant, config: config, check, version: version, metadata: nil, by: author)
             guard let agent = try await tenant.agent(id) else { throw GatewayError.notFound("agent") }
             return (agent, published)
         }
@@ -82,13 +81,21 @@ public struct AgentService: Sendable {
         metadata: RawJSON?, by author: ChangeAuthor
     ) async throws -> (AgentVersionRecord, created: Bool) {
         guard let agent = try await tenant.agent(id) else { throw GatewayError.notFound("agent") }
-        let (hash, decisions) = try await checked(
+        let check = try await checked(
             config, in: tenant, pointer: pointer, agentName: agent.name, configHash: configHash, by: author)
+        return try await publish(id, in: tenant, config: config, check, version: version, metadata: metadata, by: author)
+    }
+
+    /// - Parameter check: what `checked` said of the config.
+    private func publish(
+        _ id: AgentID, in tenant: TenantDatabase, config: JSONNode, _ check: (hash: String, decisions: RawJSON), version: String?,
+        metadata: RawJSON?, by author: ChangeAuthor
+    ) async throws -> (AgentVersionRecord, created: Bool) {
         if let version, !Names.isValid(version) {
             throw GatewayError.invalidBody(JSONViolation(pointer: "/version", message: Names.rule))
         }
         let outcome = try await tenant.changes(by: author).publish(
-            id, version: version, config: config.rawJSON, configHash: hash, metadata: metadata, decisions: decisions)
+            id, version: version, config: config.rawJSON, configHash: check.hash, metadata: metadata, decisions: check.decisions)
         switch outcome {
         case .created(let record): return (record, true)
         case .existing(let record): return (record, false)
