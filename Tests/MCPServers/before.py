@@ -1,17 +1,15 @@
 """A server of the official SDK as it was in earlier years: `before.py MODE [PORT]`, where MODE is http, json or sse.
 
 Runs under the releases whose newest version of the protocol was 2024-11-05, 2025-03-26 and 2025-06-18 (requirements-1.6.txt, -1.9.txt,
--1.12.txt). Prints its port when it listens, and ends when its standard input does.
+-1.12.txt).
 """
 
-import os
-import socket
 import sys
-import threading
 
-import uvicorn
 from mcp.server.fastmcp import FastMCP
 from mcp.types import LATEST_PROTOCOL_VERSION
+
+from serving import serve
 
 SPOKEN = {"header": None}
 
@@ -51,30 +49,9 @@ def heard(application):
     return hear
 
 
-def end_with_stdin():
-    sys.stdin.buffer.read()
-    os._exit(0)
-
-
-class Announcing(uvicorn.Server):
-    """Says its port when it is ready, not before."""
-
-    async def startup(self, sockets=None):
-        await super().startup(sockets=sockets)
-        print(sockets[0].getsockname()[1], flush=True)
-
-
-def main():
-    threading.Thread(target=end_with_stdin, daemon=True).start()
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0))
-    listener.listen(128)
-    mode = sys.argv[1]
-    server = build(mode)
-    application = server.sse_app() if mode == "sse" else server.streamable_http_app()
-    config = uvicorn.Config(heard(application), log_level="warning", timeout_graceful_shutdown=1, timeout_keep_alive=600)
-    Announcing(config).run(sockets=[listener])
-
-
-main()
+mode = sys.argv[1]
+server = build(mode)
+serve(
+    heard(server.sse_app() if mode == "sse" else server.streamable_http_app()),
+    int(sys.argv[2]) if len(sys.argv) > 2 else 0,
+)

@@ -5,14 +5,10 @@ does, so that a test process that is killed leaves none behind.
 """
 
 import asyncio
-import os
-import socket
 import sys
-import threading
 from typing import TypedDict
 
 import mcp.types as types
-import uvicorn
 from pydantic import BaseModel, Field
 
 IS_MODERN = False
@@ -24,6 +20,8 @@ except ImportError:
     from mcp.server.fastmcp import FastMCP as MCPServer
 
 from mcp.server.streamable_http import EventMessage, EventStore
+
+from serving import serve
 
 STATE = {"cancelled": 0, "calls": 0, "slow": 0}
 
@@ -228,33 +226,4 @@ def application(mode):
     return server.streamable_http_app(**options)
 
 
-def end_with_stdin():
-    sys.stdin.buffer.read()
-    os._exit(0)
-
-
-class Announcing(uvicorn.Server):
-    """Says its port when it is ready, not before."""
-
-    async def startup(self, sockets=None):
-        await super().startup(sockets=sockets)
-        print(sockets[0].getsockname()[1], flush=True)
-
-
-def main():
-    threading.Thread(target=end_with_stdin, daemon=True).start()
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", int(sys.argv[2]) if len(sys.argv) > 2 else 0))
-    listener.listen(128)
-    config = uvicorn.Config(
-        application(sys.argv[1]),
-        log_level="warning",
-        timeout_graceful_shutdown=1,
-        # A connection that rests is not closed while a test on a slow machine reaches for it.
-        timeout_keep_alive=600,
-    )
-    Announcing(config).run(sockets=[listener])
-
-
-main()
+serve(application(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
