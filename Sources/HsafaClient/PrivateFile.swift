@@ -53,9 +53,14 @@ package enum PrivateFile {
 
     /// Written beside the target, synced, then renamed over it, so that a crash leaves the old file or the new one.
     package static func replace(_ path: String, with bytes: [UInt8], mode: UInt32) throws(Failure) {
-        let temporary = path + ".new"
-        unlink(temporary)
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode_t(mode))
+        // A name that is nobody's: what stands beside the target is its owner's.
+        var temporary = path
+        var descriptor: Int32 = -1
+        for _ in 0..<8 where descriptor < 0 {
+            temporary = "\(path).\(String(UInt64.random(in: .min ... .max), radix: 36)).new"
+            descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode_t(mode))
+            guard descriptor >= 0 || errno == EEXIST else { break }
+        }
         guard descriptor >= 0 else { throw .system(temporary) }
         do throws(Failure) {
             try write(descriptor, bytes, path: temporary)
@@ -66,7 +71,11 @@ package enum PrivateFile {
             throw error
         }
         close(descriptor)
-        guard rename(temporary, path) == 0 else { throw .system(path) }
+        guard rename(temporary, path) == 0 else {
+            let failure = Failure.system(path)
+            unlink(temporary)
+            throw failure
+        }
     }
 
     /// Appends and syncs.

@@ -81,7 +81,10 @@ enum ChildProcess {
                 descriptors[index].fd = -1
             }
             var status: Int32 = 0
-            if waitpid(child, &status, WNOHANG) == child {
+            if hasEnded(child) {
+                // What it left in its group ends with it. The child's number is its own until it is waited for, and so is the group's.
+                kill(-child, SIGKILL)
+                while waitpid(child, &status, 0) < 0, errno == EINTR {}
                 for index in descriptors.indices where descriptors[index].fd >= 0 {
                     _ = drain(descriptors[index].fd, into: &results[index], maxOutputBytes)
                 }
@@ -94,6 +97,12 @@ enum ChildProcess {
             while waitpid(child, &status, 0) < 0, errno == EINTR {}
             return canceled ? .canceled : .timedOut
         }
+    }
+
+    /// Leaves the end to be taken by `waitpid`.
+    private static func hasEnded(_ child: pid_t) -> Bool {
+        var information = siginfo_t()
+        return waitid(P_PID, id_t(child), &information, WEXITED | WNOHANG | WNOWAIT) == 0 && information.si_signo == SIGCHLD
     }
 
     /// False at the end of the stream. At most 4 MiB at once, so that a child that never stops writing cannot hold the deadline up.
