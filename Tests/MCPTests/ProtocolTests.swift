@@ -45,6 +45,26 @@ struct ProtocolTests {
         #expect(throws: Unusable.self) { try headers(schema) }
     }
 
+    @Test func `several messages may come in an array, whole or not at all, and not too many`() throws {
+        func all(_ text: String) throws -> [RPCMessage] { try RPCMessage.all(in: Array(text.utf8), limit: 1 << 20) }
+        let notice = #"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1}}"#
+        let answer = #"{"jsonrpc":"2.0","id":7,"result":{"tools":[]}}"#
+        let messages = try all("[\(notice),\(answer),\(notice)]")
+        #expect(messages.count == 3)
+        guard case .notification("notifications/progress", _) = messages[0], case .result(7, _) = messages[1] else {
+            Issue.record("\(messages)")
+            return
+        }
+        #expect(try all("[]").isEmpty)
+        #expect(try all("[" + Array(repeating: notice, count: 256).joined(separator: ",") + "]").count == 256)
+        for bad in [
+            "[" + Array(repeating: notice, count: 257).joined(separator: ",") + "]", "[\(answer),7]", "[[\(answer)]]",
+            #"[\#(answer),{"id":8,"result":{}}]"#, "[\(answer)",
+        ] {
+            #expect(throws: MCPError.self, "\(bad.prefix(80))") { try all(bad) }
+        }
+    }
+
     @Test func `an endpoint stays at its server`() throws {
         let base = "https://Example.org:8443/a/sse?key=1"
         #expect(try StreamEndpoint.resolve("/messages?id=1", against: base) == "https://Example.org:8443/messages?id=1")
