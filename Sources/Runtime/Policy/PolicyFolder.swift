@@ -39,7 +39,7 @@ public struct PolicyFolder: Sendable {
             do throws(PolicyFault) {
                 let bytes = try Self.read(directory, name)
                 let yaml = try PolicyYAML(String(decoding: bytes, as: UTF8.self), name: name)
-                let document = try yaml?.read { node throws(JSONViolation) in try PolicyDocument(reading: node) }
+                let document = try yaml.map { yaml throws(PolicyFault) in try Self.document(yaml) }
                 for (index, rule) in (document?.rules ?? []).enumerated() {
                     if let other = fileOf.updateValue(name, forKey: rule.id) {
                         throw PolicyFault(
@@ -64,6 +64,25 @@ public struct PolicyFolder: Sendable {
         set = PolicySet(
             rules: rules, egress: Self.merged(egress.map(\.rules)), hash: "sha256:" + Hex.encode(SHA256.hash(digest)))
         self.files = files
+    }
+
+    static func document(_ yaml: PolicyYAML) throws(PolicyFault) -> PolicyDocument {
+        try yaml.read { node throws(JSONViolation) in
+            try refuseEmptyFields(node, at: "")
+            return try PolicyDocument(reading: node)
+        }
+    }
+
+    /// A field without a value is null in YAML, and would be read as left out: `tools:` whose entries somebody made comments would let every
+    /// tool through.
+    private static func refuseEmptyFields(_ node: JSONNode, at pointer: String) throws(JSONViolation) {
+        for (key, value) in node.members {
+            let place = "\(pointer)/\(key)"
+            if value.isNull { throw JSONViolation(pointer: place, message: "has no value; give it one, or remove the line") }
+            // A condition is JSON Schema, where null is a value.
+            if key != "when" { try refuseEmptyFields(value, at: place) }
+        }
+        for (index, element) in node.elements.enumerated() { try refuseEmptyFields(element, at: "\(pointer)/\(index)") }
     }
 
     /// Files add to each other's lists; a default of deny in one of them holds.
