@@ -43,6 +43,24 @@ struct DecisionCountTests {
         let answer = try await tenant.send("POST", "/api/policies/evaluate", #"{"target":"server","tool":"echo","arguments":{}}"#)
         #expect(try answer.string("decision") == "allow")
         #expect(DecisionCounts(of: [policies]) == DecisionCounts())
+        let rows = try await tenant.send("GET", "/api/audit").data()
+        #expect(rows.compactMap { $0["action"]?.string } == ["key.create", "tenant.create"])
+    }
+
+    @Test func `the row of a version says which rule lets each of its tools through, and under which policies`() async throws {
+        let tenant = try await TestTenant.make()
+        let layer = #"{"version":1,"rules":[{"id":"ask","effect":"require_approval","tools":["ask"]},{"id":"all","effect":"allow"}]}"#
+        #expect(try await tenant.send("PUT", "/api/policies/mine", layer).status == 201)
+        let agent = try await tenant.agent("judged", steps: [Config.says], tools: [Config.echo, Config.browser("ask")])
+        let details = try #require(try await tenant.send("GET", "/api/audit?action=agent_version.publish").data().first?["details"])
+        #expect(details["agentId"]?.string == agent.agentId && details["isNew"]?.bool == true)
+        let evaluated = try await tenant.send("POST", "/api/policies/evaluate", #"{"target":"server","tool":"echo"}"#)
+        #expect(details["policy"]?["policyHash"]?.string == (try evaluated.string("policyHash")))
+        let tools = Array(try #require(details["policy"]?["tools"]).elements)
+        #expect(tools.map { $0["tool"]?.string } == ["echo", "ask"])
+        #expect(tools.map { $0["target"]?.string } == ["server", "browser"])
+        #expect(tools.map { $0["decision"]?.string } == ["allow", "require_approval"])
+        #expect(tools.last?["rule"]?.string == "tenant/mine/ask")
     }
 
     /// What the table says of each is what the gate's cases hold over every kind of tool.
