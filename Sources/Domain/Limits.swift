@@ -271,7 +271,7 @@ public enum Limits {
     public static let maxPolicyWarnings = 32
     /// Combinations of targets, tools and agents that are looked at for warnings; more of them go without.
     public static let maxPolicyWarningQuestions = 2000
-    /// Rules that a row of the audit log names.
+    /// Rules that a row of the audit log, an event and a refusal name.
     public static let maxAuditedRules = 32
     public static let maxPoliciesOfTenant = 32
     public static let maxTenantPolicyBytes = 64 * 1024

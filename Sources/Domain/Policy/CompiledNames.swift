@@ -1,19 +1,22 @@
 /// What the rules of a set say about targets and names, in flat arrays: to try a rule copies nothing and counts no references, and costs a few
-/// nanoseconds however its patterns are made.
+/// nanoseconds however its patterns are made. Rules that say the same of a part share its list, which is tried once a question.
 struct CompiledNames: Sendable {
-    /// A part's patterns. Absent is another thing than none.
+    /// A part's patterns, by their places.
     private struct List {
-        let isAbsent: Bool
+        let part: Int
         let start: Int32
         let end: Int32
     }
 
     private struct Rule {
         let targets: UInt8
-        let tools: List
-        let tenants: List
-        let agents: List
+        /// Places of lists, with `nothing` for what is left out.
+        let tools: Int32
+        let tenants: Int32
+        let agents: Int32
     }
+
+    private static let nothing: Int32 = -1
 
     private struct Pattern {
         let start: Int32
@@ -24,7 +27,10 @@ struct CompiledNames: Sendable {
         let least: Int32
     }
 
+    private enum Verdict: UInt8 { case untried, matches, differs }
+
     private var rules: [Rule] = []
+    private var lists: [List] = []
     private var patterns: [Pattern] = []
     private var bytes: [UInt8] = []
 
@@ -35,19 +41,30 @@ struct CompiledNames: Sendable {
                 for pair in BytePair.all(of: glob.bytes) { uses[pair, default: 0] += 1 }
             }
         }
+        var known: [ListKey: Int32] = [:]
         self.rules.reserveCapacity(rules.count)
         for rule in rules {
             let targets = ToolTarget.allCases.reduce(into: UInt8(0)) { mask, target in
                 if rule.targets?.contains(target) ?? true { mask |= Self.bit(target) }
             }
             self.rules.append(
-                Rule(targets: targets, tools: list(rule.tools, uses), tenants: list(rule.tenants, uses), agents: list(rule.agents, uses)))
+                Rule(
+                    targets: targets, tools: list(0, rule.tools, uses, &known), tenants: list(1, rule.tenants, uses, &known),
+                    agents: list(2, rule.agents, uses, &known)))
         }
     }
 
-    private mutating func list(_ globs: [Glob]?, _ uses: [BytePair: Int]) -> List {
+    private struct ListKey: Hashable {
+        let part: Int
+        let globs: [Glob]
+    }
+
+    private mutating func list(_ part: Int, _ globs: [Glob]?, _ uses: [BytePair: Int], _ known: inout [ListKey: Int32]) -> Int32 {
+        guard let globs else { return Self.nothing }
+        let key = ListKey(part: part, globs: globs)
+        if let list = known[key] { return list }
         let start = Int32(patterns.count)
-        for glob in globs ?? [] {
+        for glob in globs {
             // The pair that fewest patterns share; two bytes before one, and one before none.
             let pair = BytePair.all(of: glob.bytes).min { left, right in
                 left.rank != right.rank ? left.rank < right.rank : (uses[left] ?? 0) < (uses[right] ?? 0)
@@ -58,7 +75,10 @@ struct CompiledNames: Sendable {
                     least: Int32(glob.bytes.reduce(0) { $0 + ($1 == Glob.star ? 0 : 1) })))
             bytes += glob.bytes
         }
-        return List(isAbsent: globs == nil, start: start, end: Int32(patterns.count))
+        let list = Int32(lists.count)
+        lists.append(List(part: part, start: start, end: Int32(patterns.count)))
+        known[key] = list
+        return list
     }
 
     private static func bit(_ target: ToolTarget) -> UInt8 {
@@ -92,25 +112,34 @@ struct CompiledNames: Sendable {
     }
 
     private func collect(_ target: UInt8, _ names: some QuestionNames, _ candidates: PolicyIndex.Candidates, _ found: inout [Int]) {
-        rules.withUnsafeBufferPointer { rules in
-            patterns.withUnsafeBufferPointer { patterns in
-                bytes.withUnsafeBufferPointer { bytes in
-                    func isMatched(_ list: List, _ part: Int) -> Bool {
-                        if list.isAbsent { return true }
-                        for index in Int(list.start)..<Int(list.end) {
-                            let pattern = patterns[index]
-                            guard names.have(pattern.pair, part), names.count(part) >= Int(pattern.least) else { continue }
-                            let text = UnsafeBufferPointer(rebasing: bytes[Int(pattern.start)..<Int(pattern.start + pattern.count)])
-                            if names.match(text, part) { return true }
-                        }
-                        return false
-                    }
-                    candidates.forEach { position in
-                        let rule = rules[position]
-                        guard rule.targets & target != 0 else { return }
-                        if isMatched(rule.tools, 0), isMatched(rule.tenants, 1), isMatched(rule.agents, 2) { found.append(position) }
-                    }
+        withUnsafeTemporaryAllocation(of: Verdict.self, capacity: lists.count) { verdicts in
+            verdicts.initialize(repeating: .untried)
+            rules.withUnsafeBufferPointer { rules in
+                func isMatched(_ list: Int32) -> Bool {
+                    if list == Self.nothing { return true }
+                    if verdicts[Int(list)] == .untried { verdicts[Int(list)] = matches(lists[Int(list)], names) ? .matches : .differs }
+                    return verdicts[Int(list)] == .matches
                 }
+                candidates.forEach { position in
+                    let rule = rules[position]
+                    guard rule.targets & target != 0 else { return }
+                    if isMatched(rule.tools), isMatched(rule.tenants), isMatched(rule.agents) { found.append(position) }
+                }
+            }
+        }
+    }
+
+    @inline(__always)
+    private func matches(_ list: List, _ names: some QuestionNames) -> Bool {
+        patterns.withUnsafeBufferPointer { patterns in
+            bytes.withUnsafeBufferPointer { bytes in
+                for index in Int(list.start)..<Int(list.end) {
+                    let pattern = patterns[index]
+                    guard names.have(pattern.pair, list.part), names.count(list.part) >= Int(pattern.least) else { continue }
+                    let text = UnsafeBufferPointer(rebasing: bytes[Int(pattern.start)..<Int(pattern.start + pattern.count)])
+                    if names.match(text, list.part) { return true }
+                }
+                return false
             }
         }
     }

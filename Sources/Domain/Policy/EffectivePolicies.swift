@@ -7,11 +7,11 @@ public enum PolicyReason: String, Sendable, Hashable {
     case conditionUndecided = "condition_undecided"
 }
 
-public struct PolicyDecision: Sendable, Hashable {
+public struct PolicyDecision: Sendable {
     public let effect: PolicyEffect
     public let reason: PolicyReason
-    /// The rules that decided, of both layers.
-    public let rules: [String]
+    private let ofFolder: RuleNames
+    private let ofTenant: RuleNames
     /// Of all rules that let the call through.
     public let limits: PolicyLimits
     public let counted: [CountedRule]
@@ -20,7 +20,30 @@ public struct PolicyDecision: Sendable, Hashable {
     /// Of the policies that decided.
     public let policyHash: String
 
+    init(
+        _ effect: PolicyEffect, _ reason: PolicyReason, ofFolder: RuleNames = .none, ofTenant: RuleNames = .none,
+        limits: PolicyLimits = .none, counted: [CountedRule] = [], approvalSeconds: Int? = nil, policyHash: String
+    ) {
+        self.effect = effect
+        self.reason = reason
+        self.ofFolder = ofFolder
+        self.ofTenant = ofTenant
+        self.limits = limits
+        self.counted = counted
+        self.approvalSeconds = approvalSeconds
+        self.policyHash = policyHash
+    }
+
     public var isDenied: Bool { effect == .deny }
+
+    /// The rules that decided, of both layers.
+    public var rules: [String] { firstRules(.max) }
+
+    /// The first of them, which is enough for a record: to name thousands takes longer than to decide.
+    public func firstRules(_ count: Int) -> [String] {
+        let first = ofFolder.first(count)
+        return first.count < count ? first + ofTenant.first(count - first.count) : first
+    }
 
     /// What the model and the API are told: a stable code.
     public var code: String { reason == .rule ? "denied_by_policy" : reason.rawValue }
@@ -50,23 +73,19 @@ public struct EffectivePolicies: Sendable {
 
     /// One of several questions about one call.
     public func decide(_ question: PolicyQuestion, _ inquiry: inout PolicyInquiry) -> PolicyDecision {
-        guard let ceiling = folder.opinion(question, &inquiry) else { return denied(.noRuleMatched, []) }
+        guard let ceiling = folder.opinion(question, &inquiry) else { return PolicyDecision(.deny, .noRuleMatched, policyHash: hash) }
         let own = tenant?.opinion(question, &inquiry)
-        if ceiling.effect == .deny { return denied(ceiling.reason, ceiling.rules) }
-        if let own, own.effect == .deny { return denied(own.reason, own.rules) }
+        if ceiling.effect == .deny { return PolicyDecision(.deny, ceiling.reason, ofFolder: ceiling.rules, policyHash: hash) }
+        if let own, own.effect == .deny { return PolicyDecision(.deny, own.reason, ofTenant: own.rules, policyHash: hash) }
         let effect = max(ceiling.effect, own?.effect ?? .allow)
         // Of a layer that is milder than the decision no rule decided.
-        let rules = effect == .allow || ceiling.effect == effect ? ceiling.rules : []
+        func deciding(_ opinion: PolicySet.Opinion?) -> RuleNames {
+            opinion.map { effect == .allow || $0.effect == effect ? $0.rules : .none } ?? .none
+        }
         return PolicyDecision(
-            effect: effect, reason: .rule,
-            rules: own.map { effect == .allow || $0.effect == effect ? rules + $0.rules : rules } ?? rules,
+            effect, .rule, ofFolder: deciding(ceiling), ofTenant: deciding(own),
             limits: ceiling.limits.narrowed(by: own?.limits ?? .none), counted: ceiling.counted + (own?.counted ?? []),
             approvalSeconds: effect == .requireApproval ? PolicyLimits.smaller(ceiling.approvalSeconds, own?.approvalSeconds) : nil,
             policyHash: hash)
-    }
-
-    private func denied(_ reason: PolicyReason, _ rules: [String]) -> PolicyDecision {
-        PolicyDecision(
-            effect: .deny, reason: reason, rules: rules, limits: .none, counted: [], approvalSeconds: nil, policyHash: hash)
     }
 }

@@ -8,22 +8,53 @@ public struct PolicySet: Sendable {
     private let index: PolicyIndex
     private let names: CompiledNames
     private let terms: [Terms]
+    private let bounds: [Bounds]
     private let ids: [String]
 
     /// What a rule comes to where it matches, apart from the rule: that is many references, and to touch it counts them all.
     private struct Terms: Sendable {
         let effect: PolicyEffect
-        let limits: PolicyLimits
-        let approvalSeconds: Int
         /// It looks at more than targets and names.
         let isConditional: Bool
+        /// Its place in `bounds`, where it says more than its effect.
+        let bounds: Int?
+    }
 
-        init(_ rule: PolicyRule) {
-            effect = rule.effect
-            limits = rule.limits
-            approvalSeconds = rule.approvalSeconds ?? Limits.defaultApprovalSeconds
-            isConditional = rule.devices != nil || rule.when != nil
+    /// What a rule that lets a call through asks beside. Numbers that are not set are `Int.max`, so that the least of many costs no questions.
+    private struct Bounds: Sendable {
+        var perRun: Int
+        var perMinute: Int
+        var timeoutSeconds: Int
+        var maxResultBytes: Int
+        var approvalSeconds: Int
+
+        static let none = Bounds(.none, approvalSeconds: nil)
+
+        init(_ limits: PolicyLimits, approvalSeconds: Int?) {
+            perRun = limits.perRun ?? .max
+            perMinute = limits.perMinute ?? .max
+            timeoutSeconds = limits.timeoutSeconds ?? .max
+            maxResultBytes = limits.maxResultBytes ?? .max
+            self.approvalSeconds = approvalSeconds ?? .max
         }
+
+        mutating func narrow(by other: Bounds) {
+            perRun = min(perRun, other.perRun)
+            perMinute = min(perMinute, other.perMinute)
+            timeoutSeconds = min(timeoutSeconds, other.timeoutSeconds)
+            maxResultBytes = min(maxResultBytes, other.maxResultBytes)
+            approvalSeconds = min(approvalSeconds, other.approvalSeconds)
+        }
+
+        var isCounted: Bool { perRun != .max || perMinute != .max }
+
+        var limits: PolicyLimits {
+            PolicyLimits(
+                perRun: Self.value(perRun), perMinute: Self.value(perMinute), timeoutSeconds: Self.value(timeoutSeconds),
+                maxResultBytes: Self.value(maxResultBytes))
+        }
+
+        static func value(_ bound: Int) -> Int? { bound == .max ? nil : bound }
     }
 
     public init(rules: [PolicyRule], egress: EgressRules? = nil, hash: String) {
@@ -32,7 +63,18 @@ public struct PolicySet: Sendable {
         self.hash = hash
         index = PolicyIndex(rules)
         names = CompiledNames(rules)
-        terms = rules.map(Terms.init)
+        var bounds: [Bounds] = []
+        terms = rules.map { rule in
+            let asks = rule.effect == .requireApproval
+            let isBound = asks || rule.limits != .none
+            if isBound {
+                bounds.append(
+                    Bounds(rule.limits, approvalSeconds: asks ? rule.approvalSeconds ?? Limits.defaultApprovalSeconds : nil))
+            }
+            return Terms(
+                effect: rule.effect, isConditional: rule.devices != nil || rule.when != nil, bounds: isBound ? bounds.count - 1 : nil)
+        }
+        self.bounds = bounds
         ids = rules.map(\.id)
     }
 
@@ -40,7 +82,7 @@ public struct PolicySet: Sendable {
     struct Opinion: Sendable {
         var effect: PolicyEffect
         var reason: PolicyReason
-        var rules: [String]
+        var rules: RuleNames
         var limits = PolicyLimits.none
         var counted: [CountedRule] = []
         var approvalSeconds: Int?
@@ -61,27 +103,45 @@ public struct PolicySet: Sendable {
             case .yes: if terms.effect == .deny { denying.append(position) } else { matching.append(position) }
             }
         }
-        if !denying.isEmpty { return Opinion(effect: .deny, reason: .rule, rules: denying.map { ids[$0] }) }
-        if !undecided.isEmpty { return Opinion(effect: .deny, reason: .conditionUndecided, rules: undecided.map { ids[$0] }) }
+        if !denying.isEmpty { return Opinion(effect: .deny, reason: .rule, rules: RuleNames(denying, of: ids)) }
+        if !undecided.isEmpty { return Opinion(effect: .deny, reason: .conditionUndecided, rules: RuleNames(undecided, of: ids)) }
         return matching.isEmpty ? nil : opinion(of: matching)
     }
 
     /// Of rules that let the call through, or may.
     private func opinion(of matching: [Int]) -> Opinion {
         let effect = matching.contains { terms[$0].effect == .requireApproval } ? PolicyEffect.requireApproval : .allow
-        var opinion = Opinion(effect: effect, reason: .rule, rules: [])
+        var counted: [CountedRule] = []
+        var narrowest = Bounds.none
         for position in matching {
             let terms = terms[position]
-            if terms.effect == effect { opinion.rules.append(ids[position]) }
-            opinion.limits = opinion.limits.narrowed(by: terms.limits)
-            if terms.limits.perRun != nil || terms.limits.perMinute != nil {
-                opinion.counted.append(
-                    CountedRule(rule: ids[position], perRun: terms.limits.perRun, perMinute: terms.limits.perMinute))
-            }
-            if terms.effect == .requireApproval {
-                opinion.approvalSeconds = PolicyLimits.smaller(opinion.approvalSeconds, terms.approvalSeconds)
+            guard let place = terms.bounds else { continue }
+            let bounds = bounds[place]
+            narrowest.narrow(by: bounds)
+            if bounds.isCounted {
+                counted.append(
+                    CountedRule(rule: ids[position], perRun: Bounds.value(bounds.perRun), perMinute: Bounds.value(bounds.perMinute)))
             }
         }
-        return opinion
+        // Where a person is asked, the rules that merely allow did not decide.
+        let deciding = effect == .allow ? matching : matching.filter { terms[$0].effect == effect }
+        return Opinion(
+            effect: effect, reason: .rule, rules: RuleNames(deciding, of: ids), limits: narrowest.limits, counted: counted,
+            approvalSeconds: Bounds.value(narrowest.approvalSeconds))
     }
+}
+
+/// Rules of a set by their positions; their names are put together when somebody asks, for each is a reference to count.
+struct RuleNames: Sendable {
+    private let positions: [Int]
+    private let ids: [String]
+
+    static let none = RuleNames([], of: [])
+
+    init(_ positions: [Int], of ids: [String]) {
+        self.positions = positions
+        self.ids = ids
+    }
+
+    func first(_ count: Int) -> [String] { positions.prefix(count).map { ids[$0] } }
 }

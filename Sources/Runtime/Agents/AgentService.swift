@@ -181,10 +181,11 @@ public struct AgentService: Sendable {
                 writer.field("tool", string: tool.name)
                 writer.field("target", string: tool.target.rawValue)
                 writer.field("decision", string: decision.effect.rawValue)
-                writer.field("rule", stringIfPresent: decision.rules.first)
+                writer.field("rule", stringIfPresent: decision.firstRules(1).first)
                 writer.endObject()
                 guard decision.isDenied else { return }
-                let named = decision.rules.isEmpty ? "no rule allows it" : "denied by \(decision.rules.joined(separator: ", "))"
+                let denying = decision.firstRules(Limits.maxAuditedRules)
+                let named = denying.isEmpty ? "no rule allows it" : "denied by \(denying.joined(separator: ", "))"
                 violations.append(
                     JSONViolation(
                         pointer: place,

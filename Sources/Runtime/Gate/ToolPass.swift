@@ -56,7 +56,8 @@ extension ToolRules {
             &inquiry)
         func record(_ effect: PolicyEffect, _ reason: String) -> GateDecision {
             GateDecision(
-                callID: call.call.callID, tool: call.call.name, target: target, effect: effect, reason: reason, rules: decision.rules,
+                callID: call.call.callID, tool: call.call.name, target: target, effect: effect, reason: reason,
+                rules: decision.firstRules(Limits.maxAuditedRules),
                 policyHash: decision.policyHash, arguments: arguments)
         }
         if decision.isDenied {
@@ -75,7 +76,8 @@ extension ToolRules {
         case nil:
             if decision.effect == .requireApproval {
                 let request = ApprovalRequest(
-                    expiresSeconds: decision.approvalSeconds ?? Limits.defaultApprovalSeconds, rules: decision.rules, now: .now())
+                    expiresSeconds: decision.approvalSeconds ?? Limits.defaultApprovalSeconds,
+                    rules: decision.firstRules(Limits.maxAuditedRules), now: .now())
                 return .ask(request, record(.requireApproval, decision.reason.rawValue))
             }
         }
