@@ -52,6 +52,15 @@ struct ApprovalTests {
         #expect(actions.contains("tool_call.approve"))
     }
 
+    @Test func `of many rules that want a person the first are named, so that an event stays small`() async throws {
+        let policies = try await PolicyGateway.running()
+        let rules = (10..<50).map { "  - id: person-\($0)\n    tools: [ask]\n    effect: require_approval\n" }
+        try policies.set("version: 1\nrules:\n" + rules.joined())
+        let (tenant, _, _) = try await waiting(policies)
+        let named = try await tenant.send("GET", "/api/approvals?status=pending").data().first?["rules"]?.elements.compactMap(\.string)
+        #expect(named == (10..<42).map { "person-\($0)" })
+    }
+
     @Test func `deciding needs its scope, and a body that is right`() async throws {
         let policies = try await PolicyGateway.running()
         try policies.set(Self.asks)
