@@ -26,7 +26,11 @@ struct PolicyIndex: Sendable {
 
         fileprivate mutating func insert(_ position: Int) { words[position >> 6] |= 1 << UInt64(position & 63) }
 
-        fileprivate mutating func insert(_ positions: [Int]) { for position in positions { insert(position) } }
+        fileprivate mutating func insert(_ positions: [Int]) {
+            words.withUnsafeMutableBufferPointer { words in
+                for position in positions { words[position >> 6] |= 1 << UInt64(position & 63) }
+            }
+        }
 
         /// In the order of the rules, each once.
         func forEach(_ body: (Int) -> Void) {

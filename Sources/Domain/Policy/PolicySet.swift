@@ -92,30 +92,39 @@ public struct PolicySet: Sendable {
     /// everything is known asks again when it is.
     func opinion(_ question: PolicyQuestion, _ inquiry: inout PolicyInquiry) -> Opinion? {
         var matching: [Int] = []
+        // Of those that match, the ones that say more than to allow.
+        var bounding: [Int] = []
         var denying: [Int] = []
         var undecided: [Int] = []
-        for position in names.fits(question, among: index.candidates(question)) {
-            let terms = terms[position]
-            switch terms.isConditional ? rules[position].matchBeyondNames(question, &inquiry) : .yes {
-            case .no: break
-            case .undecided: undecided.append(position)
-            case .possible: if terms.effect != .deny { matching.append(position) }
-            case .yes: if terms.effect == .deny { denying.append(position) } else { matching.append(position) }
+        let fitting = names.fits(question, among: index.candidates(question))
+        matching.reserveCapacity(fitting.count)
+        terms.withUnsafeBufferPointer { terms in
+            for position in fitting {
+                let isDenial = terms[position].effect == .deny
+                switch terms[position].isConditional ? rules[position].matchBeyondNames(question, &inquiry) : .yes {
+                case .no: continue
+                case .undecided: undecided.append(position)
+                case .possible where isDenial: continue
+                case .yes where isDenial: denying.append(position)
+                case .possible, .yes:
+                    matching.append(position)
+                    if terms[position].bounds != nil { bounding.append(position) }
+                }
             }
         }
         if !denying.isEmpty { return Opinion(effect: .deny, reason: .rule, rules: RuleNames(denying, of: ids)) }
         if !undecided.isEmpty { return Opinion(effect: .deny, reason: .conditionUndecided, rules: RuleNames(undecided, of: ids)) }
-        return matching.isEmpty ? nil : opinion(of: matching)
+        return matching.isEmpty ? nil : opinion(of: matching, bounding: bounding)
     }
 
     /// Of rules that let the call through, or may.
-    private func opinion(of matching: [Int]) -> Opinion {
-        let effect = matching.contains { terms[$0].effect == .requireApproval } ? PolicyEffect.requireApproval : .allow
+    private func opinion(of matching: [Int], bounding: [Int]) -> Opinion {
+        // Whoever asks a person has bounds: how long that person has.
+        let effect = bounding.contains { terms[$0].effect == .requireApproval } ? PolicyEffect.requireApproval : .allow
         var counted: [CountedRule] = []
         var narrowest = Bounds.none
-        for position in matching {
-            let terms = terms[position]
-            guard let place = terms.bounds else { continue }
+        for position in bounding {
+            guard let place = terms[position].bounds else { continue }
             let bounds = bounds[place]
             narrowest.narrow(by: bounds)
             if bounds.isCounted {
