@@ -94,24 +94,28 @@ struct CompiledNames: Sendable {
     func fits(_ question: PolicyQuestion, among candidates: PolicyIndex.Candidates) -> [Int] {
         var (tool, tenant, agent) = (question.tool, question.tenantSlug, question.agentName)
         let target = Self.bit(question.target)
-        var found: [Int] = []
-        tool.withUTF8 { tool in
-            tenant.withUTF8 { tenant in
-                agent.withUTF8 { agent in
-                    switch max(tool.count, tenant.count, agent.count) {
-                    case ..<UInt64.bitWidth:
-                        PositionTables<UInt64>.with(tool, tenant, agent) { collect(target, $0, candidates, &found) }
-                    case ..<UInt128.bitWidth:
-                        PositionTables<UInt128>.with(tool, tenant, agent) { collect(target, $0, candidates, &found) }
-                    default: collect(target, LongNames(tool, tenant, agent), candidates, &found)
+        return [Int](unsafeUninitializedCapacity: candidates.count) { found, count in
+            tool.withUTF8 { tool in
+                tenant.withUTF8 { tenant in
+                    agent.withUTF8 { agent in
+                        switch max(tool.count, tenant.count, agent.count) {
+                        case ..<UInt64.bitWidth:
+                            PositionTables<UInt64>.with(tool, tenant, agent) { count = collect(target, $0, candidates, found) }
+                        case ..<UInt128.bitWidth:
+                            PositionTables<UInt128>.with(tool, tenant, agent) { count = collect(target, $0, candidates, found) }
+                        default: count = collect(target, LongNames(tool, tenant, agent), candidates, found)
+                        }
                     }
                 }
             }
         }
-        return found
     }
 
-    private func collect(_ target: UInt8, _ names: some QuestionNames, _ candidates: PolicyIndex.Candidates, _ found: inout [Int]) {
+    /// Returns how many were found; there is room for all candidates.
+    private func collect(
+        _ target: UInt8, _ names: some QuestionNames, _ candidates: PolicyIndex.Candidates, _ found: UnsafeMutableBufferPointer<Int>
+    ) -> Int {
+        var count = 0
         withUnsafeTemporaryAllocation(of: Verdict.self, capacity: lists.count) { verdicts in
             verdicts.initialize(repeating: .untried)
             rules.withUnsafeBufferPointer { rules in
@@ -123,10 +127,13 @@ struct CompiledNames: Sendable {
                 candidates.forEach { position in
                     let rule = rules[position]
                     guard rule.targets & target != 0 else { return }
-                    if isMatched(rule.tools), isMatched(rule.tenants), isMatched(rule.agents) { found.append(position) }
+                    guard isMatched(rule.tools), isMatched(rule.tenants), isMatched(rule.agents) else { return }
+                    found.initializeElement(at: count, to: position)
+                    count += 1
                 }
             }
         }
+        return count
     }
 
     @inline(__always)

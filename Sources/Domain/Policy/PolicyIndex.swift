@@ -32,6 +32,8 @@ struct PolicyIndex: Sendable {
             }
         }
 
+        var count: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
+
         /// In the order of the rules, each once.
         func forEach(_ body: (Int) -> Void) {
             for (index, word) in words.enumerated() {

@@ -16,6 +16,8 @@ public struct PolicySet: Sendable {
         let effect: PolicyEffect
         /// It looks at more than targets and names.
         let isConditional: Bool
+        /// It lets through whatever its targets and names fit.
+        var isPlain: Bool { effect != .deny && !isConditional }
         /// Its place in `bounds`, where it says more than its effect.
         let bounds: Int?
     }
@@ -91,13 +93,11 @@ public struct PolicySet: Sendable {
     /// What may match counts where it makes the answer milder (allow) or asks a person, never as a denial: whoever asks before
     /// everything is known asks again when it is.
     func opinion(_ question: PolicyQuestion, _ inquiry: inout PolicyInquiry) -> Opinion? {
+        let fitting = names.fits(question, among: index.candidates(question))
+        if fitting.allSatisfy({ terms[$0].isPlain }) { return fitting.isEmpty ? nil : opinion(of: fitting) }
         var matching: [Int] = []
-        // Of those that match, the ones that say more than to allow.
-        var bounding: [Int] = []
         var denying: [Int] = []
         var undecided: [Int] = []
-        let fitting = names.fits(question, among: index.candidates(question))
-        matching.reserveCapacity(fitting.count)
         terms.withUnsafeBufferPointer { terms in
             for position in fitting {
                 let isDenial = terms[position].effect == .deny
@@ -106,19 +106,18 @@ public struct PolicySet: Sendable {
                 case .undecided: undecided.append(position)
                 case .possible where isDenial: continue
                 case .yes where isDenial: denying.append(position)
-                case .possible, .yes:
-                    matching.append(position)
-                    if terms[position].bounds != nil { bounding.append(position) }
+                case .possible, .yes: matching.append(position)
                 }
             }
         }
         if !denying.isEmpty { return Opinion(effect: .deny, reason: .rule, rules: RuleNames(denying, of: ids)) }
         if !undecided.isEmpty { return Opinion(effect: .deny, reason: .conditionUndecided, rules: RuleNames(undecided, of: ids)) }
-        return matching.isEmpty ? nil : opinion(of: matching, bounding: bounding)
+        return matching.isEmpty ? nil : opinion(of: matching)
     }
 
     /// Of rules that let the call through, or may.
-    private func opinion(of matching: [Int], bounding: [Int]) -> Opinion {
+    private func opinion(of matching: [Int]) -> Opinion {
+        let bounding = matching.filter { terms[$0].bounds != nil }
         // Whoever asks a person has bounds: how long that person has.
         let effect = bounding.contains { terms[$0].effect == .requireApproval } ? PolicyEffect.requireApproval : .allow
         var counted: [CountedRule] = []
