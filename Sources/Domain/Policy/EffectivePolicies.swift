@@ -37,10 +37,12 @@ public struct PolicyDecision: Sendable {
     public var isDenied: Bool { effect == .deny }
 
     /// The rules that decided, of both layers.
-    public var rules: [String] { firstRules(.max) }
+    public var rules: [String] { first(.max) }
 
-    /// The first of them, which is enough for a record: to name thousands takes longer than to decide.
-    public func firstRules(_ count: Int) -> [String] {
+    /// The first of them, as many as a record may name: to name thousands takes longer than to decide.
+    public var namedRules: [String] { first(Limits.maxAuditedRules) }
+
+    private func first(_ count: Int) -> [String] {
         let first = ofFolder.first(count)
         return first.count < count ? first + ofTenant.first(count - first.count) : first
     }

@@ -17,8 +17,8 @@ extension PolicySet {
                         guard decision.isDenied else { continue }
                         let who = agent == "*" ? "" : " for agent \(agent)"
                         let why =
-                            decision.rules.isEmpty
-                            ? "which no rule of the operator's allows whole" : "denied by the operator's \(decision.rules[0])"
+                            decision.namedRules.first.map { "denied by the operator's \($0)" }
+                            ?? "which no rule of the operator's allows whole"
                         warnings.append(
                             "\(rule.id): \(tool) on target \(target.rawValue)\(who), \(why); it has no effect beyond the operator's rules")
                     }

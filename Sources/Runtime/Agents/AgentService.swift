@@ -181,10 +181,10 @@ public struct AgentService: Sendable {
                 writer.field("tool", string: tool.name)
                 writer.field("target", string: tool.target.rawValue)
                 writer.field("decision", string: decision.effect.rawValue)
-                writer.field("rule", stringIfPresent: decision.firstRules(1).first)
+                writer.field("rule", stringIfPresent: decision.namedRules.first)
                 writer.endObject()
                 guard decision.isDenied else { return }
-                let denying = decision.firstRules(Limits.maxAuditedRules)
+                let denying = decision.namedRules
                 let named = denying.isEmpty ? "no rule allows it" : "denied by \(denying.joined(separator: ", "))"
                 violations.append(
                     JSONViolation(

@@ -117,12 +117,11 @@ struct CallVerdict: Sendable {
         countedRules = decision.counted.filter { $0.perRun != nil }.map(\.rule)
         record = GateDecision(
             callID: call.callID, tool: tool.name, target: tool.target, effect: decision.effect,
-            reason: decision.isDenied ? decision.code : decision.reason.rawValue, rules: decision.firstRules(Limits.maxAuditedRules),
-            policyHash: decision.policyHash,
-            arguments: arguments)
+            reason: decision.isDenied ? decision.code : decision.reason.rawValue, rules: decision.namedRules,
+            policyHash: decision.policyHash, arguments: arguments)
         if decision.isDenied { outcome = .denied(by: decision, tool: tool.name, target: tool.target) }
         if let seconds = decision.approvalSeconds {
-            approval = ApprovalRequest(expiresSeconds: seconds, rules: decision.firstRules(Limits.maxAuditedRules), now: .now())
+            approval = ApprovalRequest(expiresSeconds: seconds, rules: decision.namedRules, now: .now())
         }
     }
 

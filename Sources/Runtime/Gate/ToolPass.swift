@@ -57,7 +57,7 @@ extension ToolRules {
         func record(_ effect: PolicyEffect, _ reason: String) -> GateDecision {
             GateDecision(
                 callID: call.call.callID, tool: call.call.name, target: target, effect: effect, reason: reason,
-                rules: decision.firstRules(Limits.maxAuditedRules),
+                rules: decision.namedRules,
                 policyHash: decision.policyHash, arguments: arguments)
         }
         if decision.isDenied {
@@ -77,7 +77,7 @@ extension ToolRules {
             if decision.effect == .requireApproval {
                 let request = ApprovalRequest(
                     expiresSeconds: decision.approvalSeconds ?? Limits.defaultApprovalSeconds,
-                    rules: decision.firstRules(Limits.maxAuditedRules), now: .now())
+                    rules: decision.namedRules, now: .now())
                 return .ask(request, record(.requireApproval, decision.reason.rawValue))
             }
         }
